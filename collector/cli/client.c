@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define CONNECT_TIMEOUT_S 5L
+
+struct transfer {
+    CURL *curl;
+    struct cli_answer *answer;
+    cli_sink sink; /* NULL: into the answer's body */
+    void *arg;
+};
+
+static size_t keep(struct cli_answer *a, const char *bytes, size_t len)
+{
+    if (a->len + len > CLI_BODY_MAX)
+        return 0;
+    char *fresh = realloc(a->body, a->len + len + 1);
+    if (!fresh)
+        return 0;
+    memcpy(fresh + a->len, bytes, len);
+    a->body = fresh;
+    a->len += len;
+    a->body[a->len] = 0;
+    return len;
+}
+
+/* A refusal is kept to be told, whatever the sink. */
+static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    long status = 0;
+
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (!t->sink || status != 200)
+        return keep(t->answer, bytes, size * n);
+    return t->sink(t->arg, bytes, size * n) ? size * n : 0;
+}
+
+static bool append(char **url, const char *a, const char *b, const char *d)
+{
+    size_t len = strlen(*url), more = strlen(a) + strlen(b) + strlen(d);
+    char *fresh = realloc(*url, len + more + 1);
+
+    if (!fresh)
+        return false;
+    snprintf(fresh + len, more + 1, "%s%s%s", a, b, d);
+    *url = fresh;
+    return true;
+}
+
+/* "http://host:port" + path + "?from=-24h&...". NULL: no memory. */
+static char *url_of(CURL *curl, const struct cli *c, const char *path, bool with_params)
+{
+    char *url = strdup(c->url);
+    bool ok = url != NULL;
+
+    if (ok && url[0] && url[strlen(url) - 1] == '/')
+        url[strlen(url) - 1] = 0;
+    ok = ok && append(&url, path, "", "");
+    for (unsigned i = 0; ok && with_params && i < c->params; i++) {
+        char *value = curl_easy_escape(curl, c->param[i].value, 0);
+        ok = value && append(&url, i || strchr(path, '?') ? "&" : "?", c->param[i].name, "=") &&
+             append(&url, value, "", "");
+        curl_free(value);
+    }
+    if (ok)
+        return url;
+    free(url);
+    return NULL;
+}
+
+/* Called about once a second: the way in which a signal ends a wait. */
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t d, curl_off_t e)
+{
+    const struct cli *c = arg;
+
+    (void)a, (void)b, (void)d, (void)e;
+    return c->stopped();
+}
+
+static void transfer_run(struct transfer *t, const char *url, const struct cli *c, long timeout_s)
+{
+    struct curl_slist *headers = NULL;
+    char bearer[1024];
+
+    snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", c->token ? c->token : "");
+    if (c->token && c->token[0])
+        headers = curl_slist_append(headers, bearer);
+    curl_easy_setopt(t->curl, CURLOPT_URL, url);
+    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(t->curl, CURLOPT_PROXY, ""); /* a collector is near: $http_proxy is not for it */
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    if (c->stopped) {
+        curl_easy_setopt(t->curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(t->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(t->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)c);
+    }
+    curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+    curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, timeout_s);
+    CURLcode rc = curl_easy_perform(t->curl);
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
+    if (rc != CURLE_OK) {
+        bool broke = t->answer->status != 0;
+        t->answer->status = 0;
+        snprintf(t->answer->why, sizeof t->answer->why, "%s%s", broke ? "the answer broke off: " : "",
+                 curl_easy_strerror(rc));
+    }
+    curl_slist_free_all(headers);
+}
+
+static void transfer(const struct cli *c, const char *path, bool with_params, long timeout_s, cli_sink sink,
+                     void *arg, struct cli_answer *out)
+{
+    struct transfer t = { .curl = curl_easy_init(), .answer = out, .sink = sink, .arg = arg };
+    char *url = t.curl ? url_of(t.curl, c, path, with_params) : NULL;
+
+    memset(out, 0, sizeof *out);
+    if (url)
+        transfer_run(&t, url, c, timeout_s);
+    else
+        snprintf(out->why, sizeof out->why, "out of memory");
+    free(url);
+    curl_easy_cleanup(t.curl);
+}
+
+void cli_get(const struct cli *c, const char *path, bool with_params, long timeout_s, struct cli_answer *out)
+{
+    transfer(c, path, with_params, timeout_s, NULL, NULL, out);
+}
+
+void cli_stream(const struct cli *c, const char *path, cli_sink sink, void *arg, struct cli_answer *out)
+{
+    transfer(c, path, true, 0, sink, arg, out);
+}
+
+void cli_answer_fini(struct cli_answer *a)
+{
+    free(a->body);
+    a->body = NULL;
+}
+
+int cli_complain(const struct cli *c, const struct cli_answer *a)
+{
+    json_t *problem = a->body ? json_loads(a->body, 0, NULL) : NULL;
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    const char *value = json_string_value(json_object_get(problem, "value"));
+    const char *expected = json_string_value(json_object_get(problem, "expected"));
+
+    if (a->status == 0)
+        fprintf(stderr, "tollgate: %s: %s%s\n", c->url, a->why,
+                strchr(a->why, ':') ? "" : " (is tollgated running?)");
+    else if (a->status == 401)
+        fprintf(stderr, "tollgate: %s: the collector wants a token (--token or $TOLLGATE_TOKEN)\n", c->url);
+    else {
+        fprintf(stderr, "tollgate: ");
+        human_text(stderr, detail ? detail : "the collector refused");
+        if (expected && value && value[0]) {
+            fprintf(stderr, ": ");
+            human_text(stderr, value);
+            fprintf(stderr, " (expected: ");
+            human_text(stderr, expected);
+            fprintf(stderr, ")");
+        }
+        fprintf(stderr, detail ? "\n" : " with status %ld\n", a->status);
+    }
+    json_decref(problem);
+    return a->status == 400 ? CLI_USAGE : CLI_FAILED;
+}
+
+json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *status)
+{
+    struct cli_answer a;
+    json_t *value = NULL;
+
+    cli_get(c, path, with_params, 60, &a);
+    if (a.status != 200) {
+        *status = cli_complain(c, &a);
+    } else {
+        value = json_loadb(a.body ? a.body : "", a.len, 0, NULL);
+        if (!value) {
+            fprintf(stderr, "tollgate: %s: the answer is not JSON\n", c->url);
+            *status = CLI_FAILED;
+        }
+    }
+    cli_answer_fini(&a);
+    return value;
+}
+
+static bool to_stdout(void *arg, const char *bytes, size_t len)
+{
+    (void)arg;
+    return fwrite(bytes, 1, len, stdout) == len;
+}
+
+int cli_copy(const struct cli *c, const char *path)
+{
+    struct cli_answer a;
+    int status = CLI_OK;
+
+    cli_stream(c, path, to_stdout, NULL, &a);
+    if (a.status != 200)
+        status = cli_complain(c, &a);
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "tollgate: standard output cannot be written\n");
+        status = CLI_FAILED;
+    }
+    cli_answer_fini(&a);
+    return status;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static void *must(void *p)
+{
+    if (!p) {
+        fprintf(stderr, "tollgate: out of memory\n");
+        exit(CLI_FAILED);
+    }
+    return p;
+}
+
+void table_init(struct table *t, unsigned columns)
+{
+    *t = (struct table){ .columns = columns, .left = must(calloc(columns, sizeof *t->left)) };
+}
+
+void table_left(struct table *t, unsigned column)
+{
+    t->left[column] = true;
+}
+
+void table_add(struct table *t, const char *text)
+{
+    if (t->cells == t->room) {
+        t->room = t->room ? 2 * t->room : 64;
+        t->cell = must(realloc(t->cell, t->room * sizeof *t->cell));
+    }
+    t->cell[t->cells++] = must(strdup(text));
+}
+
+/* Characters, not bytes. */
+static size_t width(const char *s)
+{
+    size_t n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* A cell and the gap before it; no blanks at the end of a line. */
+static void cell_print(const struct table *t, size_t at, size_t wide, size_t *pending)
+{
+    size_t column = at % t->columns, pad = wide - width(t->cell[at]);
+    bool left = t->left[column];
+
+    *pending += left ? 0 : pad;
+    if (t->cell[at][0]) {
+        printf("%*s", (int)*pending, "");
+        human_text(stdout, t->cell[at]);
+        *pending = 0;
+    }
+    *pending += 2 + (left ? pad : 0);
+}
+
+static void rows_print(const struct table *t, const size_t *wide)
+{
+    bool colour = cli_colour();
+    size_t pending = 0;
+
+    for (size_t i = 0; i < t->cells; i++) {
+        bool last = (i + 1) % t->columns == 0;
+        if (i == 0 && colour)
+            fputs("\033[1m", stdout);
+        cell_print(t, i, wide[i % t->columns], &pending);
+        if (last)
+            fputs(colour && i + 1 == t->columns ? "\033[0m\n" : "\n", stdout);
+        pending = last ? 0 : pending;
+    }
+}
+
+void table_print(struct table *t)
+{
+    size_t *wide = must(calloc(t->columns, sizeof *wide));
+
+    for (size_t i = 0; i < t->cells; i++) {
+        size_t w = width(t->cell[i]);
+        if (w > wide[i % t->columns])
+            wide[i % t->columns] = w;
+    }
+    rows_print(t, wide);
+    for (size_t i = 0; i < t->cells; i++)
+        free(t->cell[i]);
+    free(t->cell);
+    free(t->left);
+    free(wide);
+    *t = (struct table){ 0 };
+}

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.c: libyaml's document API keeps line numbers, so that every error can name its place.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+enum key_type { KEY_TEXT, KEY_NUMBER, KEY_CHOICE, KEY_ENDPOINTS, KEY_ADDRESS };
+
+struct key {
+    const char *section, *name;
+    enum key_type type;
+    bool reload; /* a HUP changes it */
+    size_t offset;
+    int64_t initial, min, max;
+    const char *choices; /* of KEY_CHOICE: "a|b" */
+    const char *help;
+};
+
+#define AT(field) offsetof(struct config, field)
+static const struct key keys[] = {
+    { "listen", "events", KEY_ENDPOINTS, false, AT(events), 0, 0, 0, NULL,
+      "ZeroMQ endpoints: ipc://PATH, or tcp://127.0.0.1:7447" },
+    { "listen", "http", KEY_ADDRESS, false, AT(http), 0, 0, 0, NULL, "address:port, or off" },
+    { "listen", "token", KEY_TEXT, false, AT(token), 0, 0, 0, NULL,
+      "HTTP callers must send it as a Bearer token; required off loopback" },
+    { "listen", "token_env", KEY_TEXT, false, AT(token_env), 0, 0, 0, NULL,
+      "name of the environment variable that holds the token" },
+    { "database", "path", KEY_TEXT, false, AT(database), 0, 0, 0, NULL, "the SQLite file" },
+    { "database", "synchronous", KEY_CHOICE, false, AT(synchronous), 0, 0, 0, "full|extra",
+      "full survives a power cut; extra syncs the directory too" },
+    { "limits", "queue_events", KEY_NUMBER, false, AT(queue_events), 16384, 64, 1000000, NULL,
+      "events that may wait for the writer" },
+    { "limits", "http_connections", KEY_NUMBER, false, AT(http_connections), 256, 1, 10000, NULL, "" },
+    { "limits", "query_ms", KEY_NUMBER, false, AT(query_ms), 10000, 10, 600000, NULL,
+      "a query that takes longer is interrupted" },
+    { "limits", "quarantine_rows", KEY_NUMBER, false, AT(quarantine_rows), 10000, 1, 10000000, NULL,
+      "events kept that could not be understood; the oldest go first" },
+    { "limits", "stream_days", KEY_NUMBER, false, AT(stream_days), 90, 1, 36500, NULL,
+      "a publisher's stream that was silent this long is forgotten" },
+    { "time", "past_days", KEY_NUMBER, false, AT(past_days), 30, 1, 36500, NULL,
+      "an older event is stored at its time of arrival and flagged" },
+    { "time", "future_minutes", KEY_NUMBER, false, AT(future_minutes), 10, 1, 525600, NULL,
+      "so is one that is further ahead" },
+    { "log", "level", KEY_CHOICE, true, AT(log_level), 0, 0, 0, "error|warn|info|debug", "" },
+};
+#define KEYS (sizeof keys / sizeof *keys)
+
+static char *text_of(struct config *c, const struct key *k)
+{
+    return (char *)c + k->offset;
+}
+
+static int64_t *number_of(struct config *c, const struct key *k)
+{
+    return (int64_t *)(void *)((char *)c + k->offset);
+}
+
+/* ----------------------------------------------------------------- defaults */
+
+static void runtime_path(char *out, size_t size, const char *name)
+{
+    const char *dir = getenv("XDG_RUNTIME_DIR");
+
+    if (dir != NULL && dir[0] == '/')
+        snprintf(out, size, "%s/tollgate/%s", dir, name);
+    else
+        snprintf(out, size, "/tmp/tollgate-%u/%s", (unsigned)getuid(), name);
+}
+
+static void state_path(char *out, size_t size, const char *name)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (state != NULL && state[0] == '/')
+        snprintf(out, size, "%s/tollgate/%s", state, name);
+    else if (home != NULL && home[0] == '/')
+        snprintf(out, size, "%s/.local/state/tollgate/%s", home, name);
+    else
+        snprintf(out, size, "/var/lib/tollgate/%s", name);
+}
+
+void config_default(struct config *c)
+{
+    char socket[CONFIG_TEXT_MAX - 6];
+
+    memset(c, 0, sizeof *c);
+    for (size_t i = 0; i < KEYS; i++)
+        if (keys[i].type == KEY_NUMBER)
+            *number_of(c, &keys[i]) = keys[i].initial;
+    runtime_path(socket, sizeof socket, "events.sock");
+    snprintf(c->events[0], sizeof c->events[0], "ipc://%s", socket);
+    c->event_endpoints = 1;
+    snprintf(c->http, sizeof c->http, "127.0.0.1:7448");
+    state_path(c->database, sizeof c->database, "tollgate.db");
+    snprintf(c->synchronous, sizeof c->synchronous, "full");
+    snprintf(c->log_level, sizeof c->log_level, "info");
+}
+
+/* ------------------------------------------------------------------ reading */
+
+struct parse {
+    const char *name;
+    yaml_document_t document;
+    struct config *config;
+    char *error;
+};
+
+static int fault(struct parse *p, const yaml_node_t *at, const struct key *k, const char *value,
+                 const char *expected)
+{
+    snprintf(p->error, CONFIG_ERROR_MAX, "%.200s:%zu: %s.%s: \"%.80s\" where %.120s was expected", p->name,
+             at->start_mark.line + 1, k->section, k->name, value, expected);
+    return -1;
+}
+
+static int fault_at(struct parse *p, const yaml_node_t *at, const char *what)
+{
+    snprintf(p->error, CONFIG_ERROR_MAX, "%.200s:%zu: %.200s", p->name, at->start_mark.line + 1, what);
+    return -1;
+}
+
+static const char *scalar(const yaml_node_t *n)
+{
+    return n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
+}
+
+static int read_number(struct parse *p, const struct key *k, const yaml_node_t *n)
+{
+    const char *text = scalar(n);
+    char expected[80], *end = NULL;
+    long long v = 0;
+
+    errno = 0;
+    if (text != NULL)
+        v = strtoll(text, &end, 10);
+    if (text == NULL || end == text || *end != '\0' || errno != 0 || v < k->min || v > k->max) {
+        snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)k->min,
+                 (long long)k->max);
+        return fault(p, n, k, text != NULL ? text : "(a list or a map)", expected);
+    }
+    *number_of(p->config, k) = v;
+    return 0;
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == '\0') && len > 0)
+            return true;
+    }
+    return false;
+}
+
+/* 4: IPv4 loopback, 6: IPv6 loopback, 1: another numeric address, 0: none. */
+static int address_kind(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127 ? 4 : 1;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6) ? 6 : 1;
+    return 0;
+}
+
+bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+
+    if (colon == NULL || colon == text || colon[1] == '\0')
+        return false;
+    unsigned long n = strtoul(colon + 1, &end, 10);
+    size_t len = (size_t)(colon - text);
+    if (*end != '\0' || n > 65535 || colon[1] == '-' || colon[1] == '+')
+        return false;
+    if (text[0] == '[' && colon[-1] == ']') {
+        text++;
+        len -= 2;
+    } else if (memchr(text, ':', len) != NULL) {
+        return false;
+    }
+    if (len == 0 || len >= host_size)
+        return false;
+    memcpy(host, text, len);
+    host[len] = '\0';
+    *port = (uint16_t)n;
+    return true;
+}
+
+static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
+{
+    const char *text = scalar(n);
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+
+    if (text == NULL)
+        return fault(p, n, k, "(a list or a map)", "a text");
+    if (strlen(text) >= CONFIG_TEXT_MAX || strlen(text) != n->data.scalar.length)
+        return fault(p, n, k, text, "a text of at most 1023 bytes");
+    if (k->type == KEY_CHOICE && !is_choice(k->choices, text))
+        return fault(p, n, k, text, k->choices);
+    if (k->type == KEY_ADDRESS && strcmp(text, "off") != 0 &&
+        (!config_split_address(text, host, sizeof host, &port) || address_kind(host) == 0))
+        return fault(p, n, k, text, "address:port, [address]:port (numeric) or off");
+    if (strcmp(k->name, "path") == 0 && text[0] != '/')
+        return fault(p, n, k, text, "an absolute path");
+    snprintf(text_of(p->config, k), CONFIG_TEXT_MAX, "%s", text);
+    return 0;
+}
+
+/* Off this machine events need encryption and identity, which this version does not offer. */
+static bool is_local_endpoint(const char *text)
+{
+    return strncmp(text, "ipc:///", 7) == 0 || strncmp(text, "tcp://127.", 10) == 0 ||
+           strncmp(text, "tcp://[::1]:", 12) == 0;
+}
+
+static int read_endpoint(struct parse *p, const struct key *k, const yaml_node_t *n)
+{
+    const char *text = scalar(n);
+
+    if (text == NULL || strlen(text) >= CONFIG_TEXT_MAX || !is_local_endpoint(text))
+        return fault(p, n, k, text != NULL ? text : "(a list or a map)",
+                     "ipc:///PATH or tcp://127.0.0.1:PORT (this machine only)");
+    if (p->config->event_endpoints == CONFIG_ENDPOINTS_MAX)
+        return fault(p, n, k, text, "at most 8 endpoints");
+    snprintf(p->config->events[p->config->event_endpoints++], CONFIG_TEXT_MAX, "%s", text);
+    return 0;
+}
+
+static int read_endpoints(struct parse *p, const struct key *k, const yaml_node_t *n)
+{
+    p->config->event_endpoints = 0;
+    if (n->type != YAML_SEQUENCE_NODE)
+        return read_endpoint(p, k, n);
+    for (yaml_node_item_t *i = n->data.sequence.items.start; i < n->data.sequence.items.top; i++)
+        if (read_endpoint(p, k, yaml_document_get_node(&p->document, *i)) != 0)
+            return -1;
+    return p->config->event_endpoints > 0 ? 0 : fault(p, n, k, "[]", "at least one endpoint");
+}
+
+static int read_key(struct parse *p, const struct key *k, const yaml_node_t *value)
+{
+    switch (k->type) {
+    case KEY_NUMBER:
+        return read_number(p, k, value);
+    case KEY_ENDPOINTS:
+        return read_endpoints(p, k, value);
+    default:
+        return read_text(p, k, value);
+    }
+}
+
+static const struct key *find_key(const char *section, const char *name)
+{
+    for (size_t i = 0; i < KEYS; i++)
+        if (strcmp(keys[i].section, section) == 0 && (name == NULL || strcmp(keys[i].name, name) == 0))
+            return &keys[i];
+    return NULL;
+}
+
+static void list_names(const char *section, char *out, size_t size)
+{
+    const char *last = "";
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < KEYS; i++) {
+        const char *name = section != NULL ? keys[i].name : keys[i].section;
+        if ((section != NULL && strcmp(keys[i].section, section) != 0) || strcmp(name, last) == 0)
+            continue;
+        int more = snprintf(out + n, size - n, "%s%s", n > 0 ? ", " : "", name);
+        n += more > 0 && (size_t)more < size - n ? (size_t)more : 0;
+        last = name;
+    }
+}
+
+static int unknown_key(struct parse *p, const yaml_node_t *at, const char *section, const char *name)
+{
+    char known[256], what[400];
+
+    list_names(section, known, sizeof known);
+    snprintf(what, sizeof what, "unknown key \"%.60s\"%s%s where one of %s was expected", name,
+             section != NULL ? " in " : "", section != NULL ? section : "", known);
+    return fault_at(p, at, what);
+}
+
+/* Each pair of a map: the name must be known (see find) and must not come twice. */
+static int check_names(struct parse *p, const yaml_node_t *map)
+{
+    for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
+        const yaml_node_t *a = yaml_document_get_node(&p->document, i->key);
+        if (scalar(a) == NULL)
+            return fault_at(p, a, "a key was expected");
+        for (yaml_node_pair_t *j = map->data.mapping.pairs.start; j < i; j++) {
+            const char *earlier = scalar(yaml_document_get_node(&p->document, j->key));
+            if (strcmp(earlier, scalar(a)) == 0)
+                return fault_at(p, a, "a key that was given before");
+        }
+    }
+    return 0;
+}
+
+static int read_section(struct parse *p, const char *section, const yaml_node_t *map)
+{
+    if (map->type != YAML_MAPPING_NODE)
+        return fault_at(p, map, "a map of keys was expected");
+    if (check_names(p, map) != 0)
+        return -1;
+    for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
+        const yaml_node_t *name = yaml_document_get_node(&p->document, i->key);
+        const struct key *k = find_key(section, scalar(name));
+        if (k == NULL)
+            return unknown_key(p, name, section, scalar(name));
+        if (read_key(p, k, yaml_document_get_node(&p->document, i->value)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_root(struct parse *p)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(&p->document);
+
+    if (root == NULL)
+        return 0; /* an empty file: the defaults */
+    if (root->type != YAML_MAPPING_NODE)
+        return fault_at(p, root, "a map of sections was expected");
+    if (check_names(p, root) != 0)
+        return -1;
+    for (yaml_node_pair_t *i = root->data.mapping.pairs.start; i < root->data.mapping.pairs.top; i++) {
+        const yaml_node_t *name = yaml_document_get_node(&p->document, i->key);
+        const yaml_node_t *value = yaml_document_get_node(&p->document, i->value);
+        if (find_key(scalar(name), NULL) == NULL)
+            return unknown_key(p, name, NULL, scalar(name));
+        if (scalar(value) != NULL && value->data.scalar.length == 0)
+            continue; /* "log:" with nothing under it */
+        if (read_section(p, scalar(name), value) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What one key alone cannot say. */
+static int check_together(struct parse *p)
+{
+    struct config *c = p->config;
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+
+    if (c->token_env[0] != '\0') {
+        const char *token = getenv(c->token_env);
+        if (token == NULL || token[0] == '\0' || strlen(token) >= sizeof c->token) {
+            snprintf(p->error, CONFIG_ERROR_MAX,
+                     "%.200s: listen.token_env: environment variable \"%.80s\" is empty where a token was "
+                     "expected",
+                     p->name, c->token_env);
+            return -1;
+        }
+        snprintf(c->token, sizeof c->token, "%s", token);
+    }
+    if (c->token[0] == '\0' && config_split_address(c->http, host, sizeof host, &port) &&
+        address_kind(host) != 4 && address_kind(host) != 6) {
+        snprintf(
+            p->error, CONFIG_ERROR_MAX,
+            "%.200s: listen.http: \"%.80s\" is not loopback: listen.token or listen.token_env was expected",
+            p->name, c->http);
+        return -1;
+    }
+    return 0;
+}
+
+/* What a file says is quoted in errors: control characters must not break the line. */
+static void one_line(char *error)
+{
+    for (; *error != '\0'; error++)
+        if ((unsigned char)*error < 0x20 || *error == 0x7f)
+            *error = ' ';
+}
+
+int config_parse(const char *name, const char *text, size_t len, struct config *c,
+                 char error[CONFIG_ERROR_MAX])
+{
+    struct config wanted;
+    struct parse p = { .name = name, .config = &wanted, .error = error };
+    yaml_parser_t parser;
+    int rc;
+
+    config_default(&wanted);
+    if (yaml_parser_initialize(&parser) == 0) {
+        snprintf(error, CONFIG_ERROR_MAX, "%.200s: no memory", name);
+        return -1;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+    if (yaml_parser_load(&parser, &p.document) == 0) {
+        snprintf(error, CONFIG_ERROR_MAX, "%.200s:%zu: %.200s", name, parser.problem_mark.line + 1,
+                 parser.problem != NULL ? parser.problem : "not YAML");
+        yaml_parser_delete(&parser);
+        return -1;
+    }
+    rc = read_root(&p) != 0 ? -1 : check_together(&p);
+    yaml_document_delete(&p.document);
+    yaml_parser_delete(&parser);
+    if (rc == 0)
+        *c = wanted;
+    else
+        one_line(error);
+    return rc;
+}
+
+int config_read(const char *path, struct config *c, char error[CONFIG_ERROR_MAX])
+{
+    FILE *f = fopen(path, "re");
+    char *text = malloc(CONFIG_FILE_MAX + 1);
+    int rc = -1;
+
+    if (f == NULL || text == NULL) {
+        snprintf(error, CONFIG_ERROR_MAX, "%.300s: %s", path, strerror(errno));
+        goto out;
+    }
+    size_t len = fread(text, 1, CONFIG_FILE_MAX + 1, f);
+    if (ferror(f) != 0)
+        snprintf(error, CONFIG_ERROR_MAX, "%.300s: %s", path, strerror(errno));
+    else if (len > CONFIG_FILE_MAX)
+        snprintf(error, CONFIG_ERROR_MAX, "%.300s: larger than the %d bytes that were expected", path,
+                 CONFIG_FILE_MAX);
+    else
+        rc = config_parse(path, text, len, c, error);
+out:
+    if (f != NULL)
+        fclose(f);
+    free(text);
+    return rc;
+}
+
+/* ----------------------------------------------------------------- printing */
+
+static void print_text(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (const unsigned char *s = (const unsigned char *)text; *s != '\0'; s++) {
+        if (*s == '"' || *s == '\\')
+            fprintf(out, "\\%c", *s);
+        else if (*s < 0x20 || *s == 0x7f)
+            fprintf(out, "\\x%02x", *s);
+        else
+            fputc(*s, out);
+    }
+    fputc('"', out);
+}
+
+static void print_value(struct config *c, const struct key *k, FILE *out)
+{
+    if (k->type == KEY_NUMBER) {
+        fprintf(out, "%lld", (long long)*number_of(c, k));
+    } else if (k->type == KEY_ENDPOINTS) {
+        for (int64_t i = 0; i < c->event_endpoints; i++) {
+            fputs(i == 0 ? "[" : ", ", out);
+            print_text(c->events[i], out);
+        }
+        fputc(']', out);
+    } else if (k->type == KEY_CHOICE) {
+        fputs(text_of(c, k), out);
+    } else {
+        print_text(text_of(c, k), out);
+    }
+}
+
+void config_print(const struct config *config, FILE *out)
+{
+    struct config c = *config;
+    const char *section = "";
+
+    if (c.token_env[0] != '\0')
+        c.token[0] = '\0';
+    for (size_t i = 0; i < KEYS; i++) {
+        if (strcmp(section, keys[i].section) != 0)
+            fprintf(out, "%s:\n", section = keys[i].section);
+        fprintf(out, "  %s: ", keys[i].name);
+        print_value(&c, &keys[i], out);
+        fprintf(out, keys[i].help[0] != '\0' ? "  # %s\n" : "%s\n", keys[i].help);
+    }
+}
+
+/* ---------------------------------------------------------------- reloading */
+
+static bool is_equal(struct config *a, struct config *b, const struct key *k)
+{
+    if (k->type == KEY_NUMBER)
+        return *number_of(a, k) == *number_of(b, k);
+    if (k->type != KEY_ENDPOINTS)
+        return strcmp(text_of(a, k), text_of(b, k)) == 0;
+    if (a->event_endpoints != b->event_endpoints)
+        return false;
+    for (int64_t i = 0; i < a->event_endpoints; i++)
+        if (strcmp(a->events[i], b->events[i]) != 0)
+            return false;
+    return true;
+}
+
+int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size)
+{
+    struct config a = *running, b = *wanted;
+    size_t n = 0;
+    int count = 0;
+
+    names[0] = '\0';
+    for (size_t i = 0; i < KEYS; i++) {
+        if (keys[i].reload || is_equal(&a, &b, &keys[i]))
+            continue;
+        int more =
+            snprintf(names + n, size - n, "%s%s.%s", count > 0 ? "," : "", keys[i].section, keys[i].name);
+        n += more > 0 && (size_t)more < size - n ? (size_t)more : 0;
+        count++;
+    }
+    return count;
+}

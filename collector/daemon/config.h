@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.h: what tollgated can be told in its YAML file. One table in config.c names every key, its
+ * default, its limits and whether a HUP changes it; the checker, the print-back (-n) and the manual
+ * are made from the same list.
+ */
+#ifndef COLLECTOR_CONFIG_H
+#define COLLECTOR_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_TEXT_MAX      1024
+#define CONFIG_ENDPOINTS_MAX 8
+#define CONFIG_FILE_MAX      (1024 * 1024)
+#define CONFIG_ERROR_MAX     512
+
+struct config {
+    char events[CONFIG_ENDPOINTS_MAX][CONFIG_TEXT_MAX]; /* ZeroMQ endpoints */
+    int64_t event_endpoints;
+    char http[CONFIG_TEXT_MAX]; /* address:port, [address]:port or "off" */
+    char token[CONFIG_TEXT_MAX];
+    char token_env[CONFIG_TEXT_MAX];
+    char database[CONFIG_TEXT_MAX];
+    char synchronous[CONFIG_TEXT_MAX];
+    int64_t queue_events;
+    int64_t http_connections;
+    int64_t query_ms;
+    int64_t quarantine_rows;
+    int64_t stream_days;
+    int64_t past_days;
+    int64_t future_minutes;
+    char log_level[CONFIG_TEXT_MAX];
+};
+
+/* Every key at its default: loopback, an ipc socket in the runtime directory, a database in the
+ * user's state directory. */
+void config_default(struct config *c);
+
+/* Reads a file over the defaults. On failure -1 and error is one line: file, line, key, value and
+ * what was expected. */
+int config_read(const char *path, struct config *c, char error[CONFIG_ERROR_MAX]);
+
+/* The same for YAML text in memory; name stands for the file in errors. */
+int config_parse(const char *name, const char *text, size_t len, struct config *c,
+                 char error[CONFIG_ERROR_MAX]);
+
+/* Writes every key as YAML that config_read takes. The token is left out when it came from the
+ * environment. */
+void config_print(const struct config *c, FILE *out);
+
+/* Names the keys in which the two differ although only a restart changes them; returns how many. */
+int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size);
+
+/* "address:port" to its parts; false if it is none. */
+bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port);
+
+#endif

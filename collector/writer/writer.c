@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * writer.c joins the stages and owns the transaction.
+ *
+ * A transaction holds all batches that were waiting when it began (up to TRANSACTION_EVENTS), their
+ * stream watermarks and, when it is due, the projections' flush. Under load transactions grow, an
+ * idle collector commits each batch at once. done() is called after the commit only. When a
+ * transaction fails, everything is rolled back, and the batches are answered with BATCH_BUSY: their
+ * publishers keep them. The store is then down, batches are answered so without being tried, until
+ * there is room on the disk, a small write succeeds and memory has been read again from the file.
+ * The pauses between attempts grow until a transaction with events succeeds.
+ */
+#include "writer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "streams.h"
+
+#define TRANSACTION_EVENTS  8192
+#define TRANSACTION_BATCHES 256
+#define PREFETCH_AHEAD      8
+#define RETRY_FIRST_MS      100
+#define RETRY_MAX_MS        2000
+#define DAY_MS              86400000LL
+
+struct writer {
+    pthread_t thread;
+    struct queue *queue;       /* borrowed */
+    struct counters *counters; /* borrowed */
+    struct ticker *commits;    /* borrowed */
+    struct store store;
+    struct streams streams;
+    struct journal journal;
+    struct monotime flush_due;
+    bool flush_planned;
+    bool down;        /* the last transaction failed */
+    int64_t retry_ms; /* the last pause; 0 once events have been stored */
+    struct monotime retry_due;
+    struct batch *batches[TRANSACTION_BATCHES];
+    size_t count;
+};
+
+/* ------------------------------------------------------------------ batches */
+
+static int store_stream_event(struct writer *w, struct journal_origin *from, struct batch *b, size_t i,
+                              uint64_t watermark)
+{
+    struct batch_event *e = &b->events[i];
+    uint64_t count = e->fault != NULL ? e->fault_count : 1;
+    int rc = 0;
+
+    e->result = EVENT_DUPLICATE;
+    if (b->has_stream && from->seq + count - 1 <= watermark)
+        w->journal.tally.duplicate += (int64_t)count;
+    else if (e->fault != NULL)
+        rc = (e->result = EVENT_QUARANTINED, journal_quarantine(&w->journal, from, e));
+    else
+        rc = journal_append(&w->journal, from, &e->event, &e->result);
+    if (e->result == EVENT_DUPLICATE)
+        b->duplicates += (uint32_t)count;
+    from->seq += count;
+    return rc;
+}
+
+static int store_events(struct writer *w, struct journal_origin *from, struct batch *b, uint64_t watermark)
+{
+    int rc = 0;
+
+    b->duplicates = 0;
+    for (size_t i = 0; rc == 0 && i < b->count; i++) {
+        if (i + PREFETCH_AHEAD < b->count && b->events[i + PREFETCH_AHEAD].fault == NULL)
+            journal_prefetch(&w->journal, &b->events[i + PREFETCH_AHEAD].event);
+        rc = store_stream_event(w, from, b, i, watermark);
+    }
+    return rc;
+}
+
+static int store_batch(struct writer *w, struct batch *b, int64_t now_ms)
+{
+    struct journal_origin from = { .has_stream = b->has_stream,
+                                   .epoch = b->epoch,
+                                   .stream = b->stream,
+                                   .seq = b->first_seq,
+                                   .now_ms = now_ms };
+    uint64_t watermark = 0;
+    int rc = names_source(&w->journal.names, b->source, now_ms, &from.source);
+
+    b->status = BATCH_SETTLED;
+    if (rc != 0 || !b->has_stream)
+        return rc != 0 ? rc : store_events(w, &from, b, 0);
+    struct stream_key key = { b->epoch, from.source, b->stream };
+    if ((rc = streams_get(&w->streams, key, &watermark)) != 0)
+        return rc;
+    uint64_t reached = watermark > b->base ? watermark : b->base;
+    b->settled = reached;
+    if (b->first_seq > reached + 1) {
+        b->status = BATCH_GAP;
+        return 0;
+    }
+    if ((rc = store_events(w, &from, b, watermark)) != 0)
+        return rc;
+    if (from.seq - 1 > reached)
+        b->settled = from.seq - 1;
+    return b->settled > watermark ? streams_set(&w->streams, key, b->settled, now_ms) : 0;
+}
+
+/* ------------------------------------------------------------- transactions */
+
+static void publish_tally(struct writer *w)
+{
+    struct journal_tally *t = &w->journal.tally;
+    struct counters *c = w->counters;
+    int64_t now = wall_ms();
+
+    count_add(&c->events_stored, t->stored);
+    count_add(&c->events_duplicate, t->duplicate);
+    count_add(&c->events_replaced, t->replaced);
+    count_add(&c->events_conflict, t->conflict);
+    count_add(&c->events_coarser, t->coarser);
+    count_add(&c->events_misdated, t->misdated);
+    count_add(&c->events_quarantined, t->quarantined);
+    count_add(&c->quarantine_discarded, t->discarded);
+    count_set(&c->last_commit_unix_ms, now);
+    if (t->newest_ms != 0)
+        count_set(&c->ingest_lag_ms, now > t->newest_ms ? now - t->newest_ms : 0);
+    *t = (struct journal_tally){ 0 };
+}
+
+static void publish_gauges(struct writer *w)
+{
+    count_set(&w->counters->queue_events, (int64_t)queue_weight(w->queue));
+    count_set(&w->counters->wal_bytes, (int64_t)w->store.wal_pages * STORE_PAGE_BYTES);
+    count_set(&w->counters->projection_lag_events, w->journal.rollup.newest - w->journal.rollup.watermark);
+    count_set(&w->counters->streams_known, w->streams.used);
+}
+
+static bool flush_is_due(const struct writer *w)
+{
+    return w->flush_planned && mono_left(w->flush_due) == 0;
+}
+
+static int transact(struct writer *w)
+{
+    int64_t now_ms = wall_ms();
+    int rc = store_begin(&w->store);
+
+    for (size_t i = 0; rc == 0 && i < w->count; i++)
+        rc = store_batch(w, w->batches[i], now_ms);
+    if (rc == 0 && flush_is_due(w))
+        rc = rollup_flush(&w->journal.rollup);
+    if (rc != 0)
+        return rc;
+    int64_t start_us = mono_us();
+    if ((rc = store_commit(&w->store)) != 0)
+        return rc;
+    count_add(&w->counters->commits, 1);
+    count_add(&w->counters->commit_microseconds, mono_us() - start_us);
+    return 0;
+}
+
+static void answer(struct writer *w, bool busy)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        struct batch *b = w->batches[i];
+        if (busy) {
+            b->status = BATCH_BUSY;
+            b->settled = 0;
+            b->duplicates = 0;
+        }
+        b->done(b);
+    }
+    w->count = 0;
+}
+
+static void plan_flush(struct writer *w)
+{
+    bool dirty = rollup_is_dirty(&w->journal.rollup);
+
+    if (dirty && !w->flush_planned)
+        w->flush_due = mono_after(mono_now(), ROLLUP_FLUSH_MS);
+    w->flush_planned = dirty;
+}
+
+/* Rolls back and reads memory again; the store is not writable until proven otherwise. */
+static void fail(struct writer *w, int rc)
+{
+    log_error("store_failed", "code=%d text=\"%s\" events_waiting=%zu", -rc, store_error(&w->store),
+              queue_weight(w->queue));
+    count_add(&w->counters->commit_failures, 1);
+    count_set(&w->counters->store_writable, 0);
+    store_rollback(&w->store);
+    w->down = true;
+    w->retry_ms = w->retry_ms == 0                 ? RETRY_FIRST_MS
+                  : w->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS
+                                                   : w->retry_ms * 2;
+    w->retry_due = mono_after(mono_now(), w->retry_ms);
+}
+
+/* Room, a small write that reaches the disk, then memory equal to the file. */
+static bool revive(struct writer *w)
+{
+    int rc;
+
+    streams_forget(&w->streams);
+    store_checkpoint(&w->store, true); /* gives room in the log back, if it can */
+    if (!store_has_room(&w->store)) {
+        w->retry_due = mono_after(mono_now(), RETRY_MAX_MS);
+        return false;
+    }
+    if ((rc = store_begin(&w->store)) != 0 ||
+        (rc = -sqlite3_exec(w->store.db, "UPDATE projection SET watermark = watermark + 0", NULL, NULL,
+                            NULL)) != 0 ||
+        (rc = store_commit(&w->store)) != 0 || (rc = journal_recover(&w->journal)) != 0) {
+        fail(w, rc);
+        return false;
+    }
+    w->down = false;
+    w->flush_planned = false;
+    plan_flush(w);
+    count_set(&w->counters->store_writable, 1);
+    log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
+    return true;
+}
+
+static void run_transaction(struct writer *w)
+{
+    if (w->down && (mono_left(w->retry_due) > 0 || !revive(w))) {
+        answer(w, true);
+        return;
+    }
+    int rc = transact(w);
+    if (rc != 0) {
+        fail(w, rc);
+        answer(w, true);
+        return;
+    }
+    if (w->count > 0)
+        w->retry_ms = 0;
+    publish_tally(w);
+    plan_flush(w);
+    ticker_tick(w->commits);
+    answer(w, false);
+    if (w->store.wal_pages >= STORE_CHECKPOINT_PAGES) {
+        store_checkpoint(&w->store, false);
+        count_add(&w->counters->checkpoints, 1);
+    }
+    publish_gauges(w);
+}
+
+/* ------------------------------------------------------------------- thread */
+
+/* How long the thread may sleep: until a flush or a new attempt is due; -1: for ever. */
+static int64_t patience(const struct writer *w)
+{
+    if (w->down)
+        return mono_left(w->retry_due);
+    return w->flush_planned ? mono_left(w->flush_due) : -1;
+}
+
+/* False when the queue is closed and empty. */
+static bool gather(struct writer *w)
+{
+    struct queue_item *item;
+    size_t events = 0;
+    enum queue_result r = queue_pop(w->queue, patience(w), &item);
+
+    while (r == QUEUE_OK) {
+        w->batches[w->count++] = (struct batch *)item;
+        events += item->weight;
+        if (events >= TRANSACTION_EVENTS || w->count == TRANSACTION_BATCHES)
+            break;
+        r = queue_pop(w->queue, 0, &item);
+    }
+    return w->count > 0 || r != QUEUE_CLOSED;
+}
+
+static void *writer_main(void *arg)
+{
+    struct writer *w = arg;
+
+    while (gather(w))
+        if (w->count > 0 || flush_is_due(w) || (w->down && mono_left(w->retry_due) == 0))
+            run_transaction(w);
+    if (!w->down && rollup_is_dirty(&w->journal.rollup)) {
+        w->flush_planned = true;
+        w->flush_due = mono_now();
+        run_transaction(w);
+    }
+    store_checkpoint(&w->store, true);
+    return NULL;
+}
+
+static void close_all(struct writer *w)
+{
+    journal_fini(&w->journal);
+    streams_fini(&w->streams);
+    store_close(&w->store);
+    free(w);
+}
+
+static int open_all(struct writer *w, const struct writer_options *options, char error[STORE_ERROR_MAX])
+{
+    int rc = store_open(&w->store, options->path, options->synchronous, error);
+
+    if (rc != 0)
+        return rc;
+    if ((rc = streams_init(&w->streams, &w->store)) != 0 ||
+        (rc = streams_prune(&w->streams, wall_ms() - options->stream_days * DAY_MS)) != 0 ||
+        (rc = journal_init(&w->journal, &w->store, &options->journal)) != 0 ||
+        (rc = journal_recover(&w->journal)) != 0)
+        snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
+    return rc;
+}
+
+int writer_start(const struct writer_options *options, struct queue *queue, struct counters *counters,
+                 struct ticker *commits, char error[STORE_ERROR_MAX], struct writer **out)
+{
+    struct writer *w = calloc(1, sizeof *w);
+    int rc = -SQLITE_NOMEM;
+
+    if (w == NULL)
+        return rc;
+    *w = (struct writer){ .queue = queue, .counters = counters, .commits = commits, .store.lock_fd = -1 };
+    if ((rc = open_all(w, options, error)) != 0) {
+        close_all(w);
+        return rc;
+    }
+    plan_flush(w);
+    count_set(&counters->store_writable, 1);
+    count_set(&counters->queue_events_limit, (int64_t)queue_capacity(queue));
+    publish_gauges(w);
+    if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+        snprintf(error, STORE_ERROR_MAX, "cannot start the writer's thread");
+        close_all(w);
+        return -SQLITE_NOMEM;
+    }
+    *out = w;
+    return 0;
+}
+
+void writer_stop(struct writer *w)
+{
+    if (w == NULL)
+        return;
+    pthread_join(w->thread, NULL);
+    close_all(w);
+}

@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The collector and the example gateway under a lifelike load, until Ctrl-C (or DEMO_SECONDS).
+set -eu
+BUILD=${BUILD:-build}
+PORT=${DEMO_PORT:-7448}
+URL=http://127.0.0.1:$PORT
+DIR=$(mktemp -d "${TMPDIR:-/tmp}/tollgate-demo.XXXXXX")
+collector='' gateway=''
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
+    [ -z "$gateway" ] || wait "$gateway" 2>/dev/null || true
+    [ -z "$collector" ] || kill "$collector" 2>/dev/null || true
+    [ -z "$collector" ] || wait "$collector" 2>/dev/null || true
+    rm -rf "$DIR"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM
+
+cat > "$DIR/tollgate.yaml" <<YAML
+listen: { events: "ipc://$DIR/run/events.sock", http: "127.0.0.1:$PORT" }
+database: { path: $DIR/tollgate.db }
+log: { level: warn }
+YAML
+"$BUILD/tollgated" -c "$DIR/tollgate.yaml" &
+collector=$!
+i=0
+until curl -fs -o "$DIR/ready" "$URL/readyz" 2>/dev/null; do
+    kill -0 "$collector" 2>/dev/null || { echo "demo: the collector did not start (is port $PORT taken? DEMO_PORT=N make demo)" >&2; exit 1; }
+    i=$((i + 1)); [ $i -lt 100 ] || { echo "demo: the collector is not ready after 10 s" >&2; exit 1; }
+    sleep 0.1 # SLEEP_OK: waits for a condition
+done
+
+XDG_RUNTIME_DIR=$DIR "$BUILD/example-gateway" --endpoint "ipc://$DIR/run/events.sock" \
+    --rate 40 --seconds "${DEMO_SECONDS:-86400}" > "$DIR/gateway.log" 2>&1 &
+gateway=$!
+sleep 3 # SLEEP_OK: a few seconds of load to show
+
+cat <<TEXT
+
+  The collector runs at $URL, and an example gateway (emitter/examples/gateway.c)
+  makes about 40 model calls a second. What its agents used so far:
+
+TEXT
+"$BUILD/tollgate" --url "$URL" usage --by agent,model --from -1h
+cat <<TEXT
+
+  Look around, in another terminal:
+
+    curl -s '$URL/v1/usage?from=-1h&group_by=agent'
+    curl -s '$URL/v1/events?limit=3'
+    $BUILD/tollgate --url $URL tail
+    $BUILD/tollgate --url $URL usage --by model,status --bucket 1m
+    $BUILD/tollgate --url $URL status
+    kill -9 $collector     # the gateway does not notice; start the collector again with
+    $BUILD/tollgated -c $DIR/tollgate.yaml
+
+  Ctrl-C ends the demo and removes $DIR.
+TEXT
+wait "$gateway" || true
+cat "$DIR/gateway.log"

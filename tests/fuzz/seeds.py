@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""seeds.py DIRECTORY: the fuzzers' first inputs, made from the golden vectors and a few texts."""
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.join(HERE, "..", "..")
+sys.path.insert(0, os.path.join(TOP, "tests", "integration"))
+import wire  # noqa: E402
+
+FRAME_MAX = 4096  # longer inputs only slow the fuzzer down
+CONFIGS = ["", "database: /tmp/x.db\n", "log: {level: debug}\n", "a: [1, 2\n", "---\n- 1\n- 2\n", "&a [*a]\n",
+           "http: {listen: '127.0.0.1:7448', token: x}\ningest: {endpoints: ['ipc:///tmp/x']}\n", "a: 1\na: 2\n",
+           "\t\n", "? {a: b}\n: c\n", "a: !!binary aGk=\n", "x: &y {z: *y}\n"]
+
+
+def vectors(name):
+    with open(os.path.join(TOP, "schema", "vectors", name), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def put(folder, n, data):
+    os.makedirs(folder, exist_ok=True)
+    if len(data) <= FRAME_MAX:
+        with open(os.path.join(folder, "%04d" % n), "wb") as f:
+            f.write(data)
+
+
+def main(where):
+    good, bad = vectors("batch.json"), vectors("reject.json")
+    frames = [bytes.fromhex(v["hex"]) for v in good["batches"] + bad["frames"]]
+    frames += [wire.batch("s", 1, 0, 0, 1, [wire.Raw(bytes.fromhex(v["hex"]))]) for v in bad["events"]]
+    for n, frame in enumerate(frames):
+        put(os.path.join(where, "decode"), n, frame)
+    posts = [json.dumps(e, ensure_ascii=False) for b in good["batches"] for e in b["events"]]
+    posts += ["[" + ",".join(posts[:3]) + "]", "\n".join(posts[:3]), "[]", "", "{}", "nul", '{"kind":"dispatch",}',
+              "[" * 3000, '{"kind":"dispatch","prompt_tokens":1e400}', '{"kind":1,"kind":16}',
+              '{"kind":"dispatch","session_id":"\\ud800\\u0000"}', '{"kind":"dispatch","prompt_tokens":-0.0}']
+    for n, text in enumerate(posts):
+        put(os.path.join(where, "post"), n, text.encode())
+    shipped = os.path.join(TOP, "collector", "daemon", "tollgate.yaml")
+    if os.path.exists(shipped):
+        with open(shipped, encoding="utf-8") as f:
+            CONFIGS.append(f.read())
+    for n, text in enumerate(CONFIGS):
+        put(os.path.join(where, "config"), n, text.encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Emitters for the tests: the load generator's processes, what they promise, and the comparison."""
+import json
+import os
+import urllib.parse
+
+from harness import wait_until
+
+NUMBERS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "tool_calls",
+           "latency_ms", "ttft_ms", "cost_reported_nanousd")
+RETURNED = 1  # a journal's byte for an event whose call has returned
+
+
+def spool(lab):
+    return lab.path("spool")
+
+
+def load(lab, c, source, *, run=None, threads=10, events=1000, wait_s=60, **options):
+    """Starts a load generator; its finish() gives the JSON of what must be stored."""
+    from harness import SLOWER
+    args = ["--endpoint", c.endpoint, "--source", source, "--spool-dir", spool(lab), "--run", run or source,
+            "--threads", threads, "--events", events, "--wait-ms", int(wait_s * 1000 * SLOWER)]
+    for name, value in options.items():
+        args += ["--" + name.replace("_", "-")] + ([] if value is True else [value])
+    return lab.run("tools/load", *args)
+
+
+def add(into, more):
+    """Adds one block of sums to another; null and a number make the number."""
+    for key, value in more.items():
+        into[key] = value if into.get(key) is None else into[key] + (value or 0)
+    return into
+
+
+def total(promises, group=None):
+    """What several load generators promise, together: the totals, or {name: sums} of a group."""
+    if group is None:
+        out = {}
+        for p in promises:
+            add(out, p["totals"])
+        return out
+    out = {}
+    for p in promises:
+        for name, sums in p[group].items():
+            add(out.setdefault(name, {}), sums)
+    return out
+
+
+def compare(want, got, where):
+    for key, value in want.items():
+        assert got[key] == value, "%s: %s: expected %r, got %r" % (where, key, value, got[key])
+
+
+def check_usage(c, promises, **query):
+    """GET /v1/usage, whole and by agent and model, equals what the generators promise, exactly."""
+    compare(total(promises), c.usage(**query)["totals"], "totals")
+    for group, by in (("agents", "agent_id"), ("models", "model")):
+        answer, want = c.usage(group_by=by, **query), total(promises, group)
+        rows = {r[by]: r for r in answer["rows"]}
+        assert set(rows) == set(want), (by, sorted(rows, key=str), sorted(want))
+        for name, sums in want.items():
+            compare(sums, rows[name], "%s %s" % (by, name))
+
+
+def check_projection(c):
+    """After a clean end: the minute rollup equals what the log adds up to, cell by cell."""
+    columns = [row[1] for row in c.sql("PRAGMA table_info(projection_minute)")]
+    summed = {"minute": "ts_ms / 60000", "dims": "dims", "calls": "count(*)", "partial": "total(partial)"}
+    for name in columns[4:]:
+        summed[name] = "count(%s)" % name[:-6] if name.endswith("_known") else "total(%s)" % name
+    log = "SELECT %s FROM dispatch WHERE state & 7 = 0 GROUP BY 1, 2" % ", ".join(
+        "CAST(%s AS INTEGER)" % summed[name] for name in columns)
+    rollup = "SELECT %s FROM projection_minute WHERE calls <> 0" % ", ".join(columns)
+    for one, other in ((log, rollup), (rollup, log)):
+        differ = c.sql("SELECT * FROM (%s EXCEPT %s) LIMIT 3" % (one, other))
+        assert not differ, (columns, differ)
+    assert c.sql("SELECT watermark FROM projection WHERE name = 'minute'")[0][0] >= c.sql("SELECT max(id) FROM dispatch")[0][0]
+
+
+def finish(process, seconds=120):
+    return json.loads(process.finish(seconds))
+
+
+def spools(lab):
+    """Left-over and live spools."""
+    try:
+        return sorted(os.listdir(spool(lab)))
+    except FileNotFoundError:
+        return []
+
+
+def endpoint_path(c):
+    return urllib.parse.urlparse(c.endpoint).path
+
+
+def journal(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def shares(events, threads):
+    """How many of the events each thread of a load generator publishes, in the journal's order."""
+    return [events // threads + (t < events % threads) for t in range(threads)]
+
+
+def wait_stored(c, n, seconds=60):
+    wait_until(lambda: "%d of %d stored" % (c.stored(), n), lambda: c.stored() >= n, seconds)

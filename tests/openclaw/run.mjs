@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The real gateway, driven on every surface and through every failure, compared call by call with
+ * what the fake provider counted. usage: run.mjs BUILD (see run.sh)
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import * as compare from './lib/compare.mjs';
+import { makeCollector } from './lib/collector.mjs';
+import { surfaces } from './lib/drive.mjs';
+import { makeGateway } from './lib/gateway.mjs';
+import { killAll, tail, until } from './lib/process.mjs';
+import { startProvider } from './lib/provider.mjs';
+import { startTelegram } from './lib/telegram.mjs';
+
+const BUILD = process.argv[2];
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const dir = mkdtempSync(`${tmpdir()}/tollgate-oc-`),
+  spool = `${dir}/spool`,
+  recorded = `${dir}/hooks.jsonl`;
+const began = Date.now();
+let passed = 0,
+  failed = 0;
+
+function say(text) {
+  console.log(`${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}`);
+}
+
+/** One thing that was compared. `differences` is a list, or a truth. */
+function check(name, differences) {
+  const list = Array.isArray(differences) ? differences : differences ? [] : ['it is not so'];
+  if (list.length === 0) passed++;
+  else failed++;
+  say(`${list.length === 0 ? 'ok      ' : 'FAILED  '}${name}`);
+  for (const line of list.slice(0, 12)) console.log(`          ${line}`);
+  if (list.length > 12) console.log(`          … and ${list.length - 12} more`);
+}
+
+/* The caller saw the model's answer: nothing to say; else what it saw instead. */
+const answeredBy = (answer) =>
+  /answer \d+/.test(answer.text ?? '') ? [] : [JSON.stringify(answer).slice(0, 300)];
+const hooks = () =>
+  existsSync(recorded)
+    ? readFileSync(recorded, 'utf8')
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line))
+    : [];
+
+const provider = await startProvider(),
+  telegram = await startTelegram();
+mkdirSync(spool, { mode: 0o700 });
+const collector = await makeCollector(`${BUILD}/tollgated`, dir);
+const pluginConfig = {
+  endpoint: collector.endpoint,
+  source: 'gateway-under-test',
+  spoolDir: spool,
+  addonPath: `${BUILD}/tollgate.node`,
+};
+const settings = {
+  node: process.execPath,
+  openclaw: `${BUILD}/openclaw/app/node_modules/openclaw/openclaw.mjs`,
+  dir,
+  provider,
+  telegram,
+  plugin: here('../../emitter/openclaw'),
+  recorder: here('recorder'),
+  plugins: { tollgate: pluginConfig, recorder: { path: recorded } },
+};
+const gateway = await makeGateway(settings);
+const on = surfaces(gateway, telegram);
+const SESSION = (name) => ({ session: `agent:main:${name}` });
+const request = (tag) => provider.requests.find((one) => one.tag === tag);
+const seen = (tag) => until(`the provider sees ${tag}`, 30, () => request(tag));
+
+/** Every request that has ended has its row (those of `lost` never will). */
+async function settled() {
+  const want = () => provider.requests.filter((one) => !one.lost).length;
+  await until(
+    'a row for every request',
+    30,
+    async () => (await collector.events('dispatch')).length >= want(),
+  ).catch(() => {});
+  await until(
+    'an event for every hook',
+    10,
+    async () => compare.compareMessages(hooks(), await collector.events('message')).length === 0,
+  ).catch(() => {});
+}
+
+/** What the diagnostics knew: compactions have no other source of usage. */
+function mark(diagnosed) {
+  for (const one of provider.requests) one.diagnosed ??= diagnosed;
+}
+
+/** What only the gateway knows of a request: nobody asked for it, or its answer is never written. */
+function explain(rows) {
+  const bySpan = new Map(rows.map((row) => [row.span_id, row]));
+  for (const one of provider.requests) {
+    const row = bySpan.get(one.spanId);
+    one.unseen = row?.trigger === 'compaction';
+    one.unasked = one.unseen || row?.trigger === 'subagent';
+    if (one.tag === 'cc-flying' && !one.lost) one.tag = undefined; /* resumed by the gateway on its own */
+  }
+}
+
+async function compareAll(when) {
+  await settled();
+  const rows = await collector.events('dispatch'),
+    { requests } = provider;
+  explain(rows);
+  console.log(compare.summary(requests, rows));
+  check(
+    `${when}: ${requests.length} requests, each one row, token by token`,
+    compare.compareCalls(requests, rows),
+  );
+  check(`${when}: attempts are numbered`, compare.compareAttempts(rows));
+  check(
+    `${when}: GET /v1/usage by surface, model and status`,
+    compare.compareUsage(requests, await collector.usage('surface,model,status'), rows),
+  );
+  const seenHooks = hooks(),
+    messages = await collector.events('message');
+  check(
+    `${when}: ${messages.length} message events, one for each hook`,
+    compare.compareMessages(seenHooks, messages),
+  );
+  check(
+    '… and the comparison would notice a token more, a row too few, a row twice',
+    [
+      compare.compareCalls(
+        requests,
+        rows.map((row, i) => (i === 0 ? { ...row, prompt_tokens: row.prompt_tokens + 1 } : row)),
+      ),
+      compare.compareCalls(requests, rows.slice(1)),
+      compare.compareCalls(requests, [...rows, rows[0]]),
+    ].every((found) => found.length === 1),
+  );
+  check(
+    `${when}: no text left the gateway`,
+    !/größer|please|fake 4|fake 5/.test(JSON.stringify([rows, messages])),
+  );
+  return rows;
+}
+
+async function everySurface(round) {
+  for (const [name, ask] of Object.entries(on))
+    check(`${name} answers (${round})`, answeredBy(await ask(`${name}-${round}`)));
+}
+
+/* Failures that take minutes: the gateway tries again and again. They run beside everything else. */
+function storms() {
+  return Promise.all([
+    on.cc('cc-429', 'http:429', SESSION('s429')),
+    on.rs('rs-500', 'http:500', SESSION('s500')),
+    on.rss('rss-cut', 'cut', SESSION('scut')),
+    on.cc('cc-stall', 'stall', SESSION('sstall')),
+    on.ccs('ccs-claudecut', 'cut', { ...SESSION('sclaudecut'), as: 'claude/fake-claude' }),
+  ]);
+}
+
+async function toolsAndModels() {
+  for (const [surface, action, more] of [
+    ['cc', 'tool:3'],
+    ['ccs', 'tool:2'],
+    ['rss', 'tool:1'],
+    ['ws', 'tool:2'],
+    ['tg', 'tool:1'],
+    ['rs', 'say', { as: 'fake/fake-small' }],
+    ['cc', 'say', { as: 'fake/fake-free' }],
+    ['cc', 'say', { as: 'claude/fake-claude' }],
+    ['ccs', 'say', { as: 'claude/fake-claude' }],
+    ['rs', 'nousage'],
+    ['cc', 'model'],
+    ['cc', 'think'],
+    ['rs', 'id', SESSION('sid')],
+    ['rs', 'id', SESSION('sid')],
+  ])
+    check(
+      `${surface} ${action} ${more?.as ?? ''}`,
+      answeredBy(await on[surface](`${surface}-more`, action, more)),
+    );
+  await Promise.all([1, 2, 3, 4, 5, 6].map((n) => on.cc('cc-parallel', 'tool:2', SESSION(`parallel${n}`))));
+  check('another agent', answeredBy(await on.cc('cc-coder', 'say', { agent: 'coder' })));
+}
+
+async function quickFailures() {
+  check('a 400 reaches the caller', (await on.rs('rs-400', 'http:400')).status >= 400);
+  check(
+    'a caller goes away',
+    (await on.ccs('ccs-abort', 'stall', { leave: 2000, ...SESSION('sgone') })).gone,
+  );
+  const end = await on.ws('ws-abort', 'slow:60000', {
+    session: 'agent:main:sabort',
+    abortWhen: () => seen('ws-abort'),
+  });
+  check('chat.abort ends the chat', end.status === 'aborted');
+}
+
+async function subagents() {
+  const session = 'agent:main:parent';
+  const told = () =>
+    hooks().filter((hook) => hook.name === 'agent_end' && hook.runId?.startsWith('announce:')).length;
+  const already = told();
+  await on.ws('ws-parent', 'spawn', { session });
+  await until('the sub-agent has told its parent', 30, () => told() > already);
+  const before = provider.requests.length;
+  await on.ws('', '', { session, text: '/compact' });
+  check('a compaction asks the model', provider.requests.length > before);
+}
+
+async function collectorAway() {
+  await collector.stop();
+  check('the gateway answers while the collector is away', [
+    ...answeredBy(await on.cc('cc-away')),
+    ...answeredBy(await on.tg('tg-away')),
+  ]);
+  await collector.start();
+  await until('the events of that time', 30, async () =>
+    (await collector.events('dispatch')).some((row) => row.span_id === request('tg-away').spanId),
+  );
+}
+
+async function killedGateway() {
+  await collector.stop();
+  for (const name of ['cc', 'ws', 'tg']) await on[name](`${name}-killed`);
+  const flying = on.cc('cc-flying', 'slow:60000', SESSION('sflying')).catch(() => {});
+  (await seen('cc-flying')).lost = true; /* the call had not ended: there is nothing to tell */
+  await gateway.stop('SIGKILL');
+  await flying;
+  check('a spool is left over', readdirSync(spool).length > 0);
+  await collector.start();
+  await gateway.start({ diagnostics: false, access: false });
+  for (const name of ['cc', 'rs'])
+    check(`${name} answers (after the kill)`, answeredBy(await on[name](`${name}-reborn`)));
+}
+
+async function main() {
+  await collector.start();
+  await gateway.start();
+  say('collector and gateway are up');
+  const storm = storms();
+  await everySurface('one');
+  await toolsAndModels();
+  await quickFailures();
+  await subagents();
+  await collectorAway();
+  say('waiting for the storms');
+  await storm;
+  const tries = (tag) => provider.requests.filter((one) => one.tag === tag).length;
+  check(
+    'the gateway tried again after 429, 500 and cut streams',
+    ['cc-429', 'rs-500', 'rss-cut', 'ccs-claudecut'].every((tag) => tries(tag) > 3),
+  );
+  mark(true);
+  const rows = await compareAll('with diagnostics');
+  const kid = rows.find((row) => row.trigger === 'subagent' && row.parent_session_id);
+  check('a sub-agent names its parent', kid && rows.some((row) => row.session_id === kid.parent_session_id));
+  const last = on.cc('cc-last', 'slow:3000');
+  await seen('cc-last');
+  await gateway.stop('SIGTERM');
+  check('a call that was under way at the stop is answered', answeredBy(await last));
+  check('a clean stop leaves no spool', readdirSync(spool));
+  check(
+    "the report's counters are what the recorder saw",
+    compare.compareCounters(
+      hooks(),
+      (await collector.events('report')).filter((one) => one.source === 'gateway-under-test'),
+    ),
+  );
+
+  await gateway.start({ diagnostics: false });
+  say('the gateway is up again, without diagnostics');
+  await everySurface('two');
+  check('a 400 reaches the caller', (await on.cc('cc-400b', 'http:400')).status >= 400);
+  await subagents();
+  await killedGateway();
+  mark(false);
+  await compareAll('without diagnostics, killed and adopted');
+  await gateway.stop('SIGTERM');
+
+  settings.plugins.tollgate = { ...pluginConfig, addonPath: `${dir}/no-such.node` };
+  const before = (await collector.events('all')).length;
+  await gateway.start();
+  check('the gateway answers without the addon', answeredBy(await on.cc('cc-noaddon')));
+  await gateway.stop('SIGTERM');
+  check(
+    '… and says so once',
+    readFileSync(gateway.logFile, 'utf8').split('tollgate: events are not recorded').length === 2,
+  );
+  check('… and nothing arrives', (await collector.events('dispatch')).length <= before);
+  await collector.stop();
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, async () => {
+    await killAll();
+    rmSync(dir, { recursive: true, force: true });
+    process.exit(1);
+  });
+
+try {
+  await main();
+} catch (error) {
+  check(`the test ran: ${error.stack}`, false);
+  if (existsSync(gateway.logFile)) console.log(tail(gateway.logFile));
+}
+await killAll();
+provider.close();
+telegram.close();
+if (failed === 0 || !process.env.KEEP) rmSync(dir, { recursive: true, force: true });
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
