@@ -36,7 +36,7 @@
 #define BUSY_MS_MAX        30000
 #define SENDQ_BATCHES      16
 #define REPLY_BYTES_MAX    65536
-#define HEARTBEAT_MS       5000
+#define KEEPALIVE_S        5
 #define SILENCE_MS         15000
 #define RECONNECT_MS       100
 #define RECONNECT_MS_MAX   5000
@@ -128,8 +128,9 @@ static int socket_options(void *socket)
         { ZMQ_LINGER, 0 },
         { ZMQ_IMMEDIATE, 1 }, /* no queue to a peer that is not there */
         { ZMQ_SNDHWM, SENDQ_BATCHES },
-        { ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS },
-        { ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS },
+        { ZMQ_TCP_KEEPALIVE, 1 }, /* no ZMTP heartbeats: with them libzmq 4.3 can abort the host */
+        { ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S },
+        { ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S },
         { ZMQ_HANDSHAKE_IVL, SILENCE_MS },
         { ZMQ_RECONNECT_IVL, RECONNECT_MS },
         { ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX },

@@ -9,7 +9,7 @@ const SETTLED = 0, GAP = 1, BUSY = 2, REFUSED = 3;
 const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: "bigint" });
 
 export class Publisher {
-  #socket = new Dealer({ linger: 0, immediate: true, sendTimeout: 0, maxMessageSize: 65536, heartbeatInterval: 5000 });
+  #socket = new Dealer({ linger: 0, immediate: true, sendTimeout: 0, maxMessageSize: 65536 });
   #epoch = randomBytes(8).readBigUInt64BE() >> 1n;
   #kept = []; // events that are not settled; kept[0] has sequence number #base + 1
   #base = 0; // everything up to here is settled
