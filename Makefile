@@ -126,9 +126,9 @@ $(BUILD)/tollgated: $(BUILD)/obj/collector/daemon/main.o $(BUILD)/libcollector.a
 	$(SAY) LD $@
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS)) -lpthread
 
-$(BUILD)/tollgate: $(call obj,$(CLI_SRC))
+$(BUILD)/tollgate: $(call obj,$(CLI_SRC)) $(BUILD)/libcollector.a
 	$(SAY) LD $@
-	$(LINK) $(call pc_libs,$(CLI_PKGS))
+	$(LINK) $(call pc_libs,$(CLI_PKGS) $(COLLECTOR_PKGS)) -lpthread
 
 $(BUILD)/tollgate-ship: $(BUILD)/obj/emitter/ship.o $(BUILD)/libtollgate.a
 	$(SAY) LD $@
@@ -238,6 +238,12 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deb = @missing=; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+# $(call unpack,program): of Debian's package of that name, for the tests only: installed it would start a service.
+UNPACKED := build/debian
+unpack = @command -v $(1) >/dev/null || [ -x $(UNPACKED)/usr/bin/$(1) ] || { echo "unpacking: $(1)"; \
+	mkdir -p $(UNPACKED) && cd $(UNPACKED) && \
+	{ apt-get download -qq $(1) 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq $(1); }; } && \
+	dpkg-deb -x $(1)_*.deb . && rm $(1)_*.deb; }
 # A node or npm that did not come from Debian will do.
 HAVE_NODE := $(shell command -v npm >/dev/null && command -v node >/dev/null && echo yes)
 
@@ -247,6 +253,7 @@ deps:
 .PHONY: deps-test deps-ci
 deps-test:
 	$(call deb,$(if $(HAVE_NODE),$(filter-out nodejs npm,$(TEST_DEBIAN_PKGS)),$(TEST_DEBIAN_PKGS)))
+	$(call unpack,prometheus)
 deps-ci: deps
 	$(call deb,$(CI_DEBIAN_PKGS) clang-format)
 

@@ -27,6 +27,11 @@ enum event_granularity { /* the finest first */
 #include "../../schema/event.def"
 };
 
+enum event_status { /* of a dispatch */
+#define TG_STATUS(code, name) STATUS_##name = (code),
+#include "../../schema/event.def"
+};
+
 enum dispatch_text {
 #define TG_DISPATCH_TEXT(name) D_##name,
 #include "../../schema/event.def"

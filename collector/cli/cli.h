@@ -12,10 +12,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CLI_URL        "http://127.0.0.1:7448"
-#define CLI_PARAMS_MAX 40
-#define CLI_BODY_MAX   (64u << 20) /* of an answer that is held in memory */
-#define CLI_TEXT       64          /* bytes of a number written for people */
+#define CLI_URL          "http://127.0.0.1:7448"
+#define CLI_PARAMS_MAX   48
+#define CLI_OPERANDS_MAX 2
+#define CLI_BODY_MAX     (64u << 20) /* of an answer that is held in memory */
+#define CLI_TEXT         64          /* bytes of a number written for people */
+#define CLI_PATH         4096
 
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
@@ -29,24 +31,34 @@ struct cli_option {
 
 struct cli_param {
     const char *name, *value; /* borrowed from argv */
+    bool tag;                 /* name is a tag's: sent as tag:name */
 };
 
 struct cli {
     const char *url, *token;
     struct cli_param param[CLI_PARAMS_MAX];
     unsigned params;
+    const char *operand[CLI_OPERANDS_MAX]; /* what is no option; borrowed */
+    unsigned operands, operands_min, operands_max;
     int (*stopped)(void); /* not 0: end the transfer now; NULL: never */
 };
 
 /* Reads the options of a command: those given (ended by a NULL name), --url, --token, and, if
- * filters is set, one for each name of an event (--agent, --model, ...). -1: all is well; else the
- * exit status: 0 after --help, 2 after a wrong option, which has been named on stderr. */
+ * filters is set, --tag and one for each name of an event (--agent, --model, ...); and as many
+ * operands as *c wants. -1: all is well; else the exit status: 0 after --help, 2 after a wrong
+ * option, which has been named on stderr. Cuts --tag's values in argv. */
 int cli_options(struct cli *c, int argc, char **argv, const struct cli_option *options, bool filters,
                 const char *help);
 
 /* The value given for a query parameter, or NULL; and setting one that was not given. */
 const char *cli_param(const struct cli *c, const char *name);
 void cli_param_default(struct cli *c, const char *name, const char *value);
+
+/* The value of an option that is a whole number. -1: it is none or too large, told on stderr. */
+int cli_number(const struct cli *c, const char *name, int64_t max, int64_t *out);
+
+/* One line on stderr after "tollgate: "; control characters are made harmless. Returns CLI_FAILED. */
+__attribute__((format(printf, 1, 2))) int cli_fail(const char *fmt, ...);
 
 /* ------------------------------------------------------------------- client */
 
@@ -77,16 +89,28 @@ json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *s
 /* Writes the body of path to stdout as it comes. Returns the exit status. */
 int cli_copy(const struct cli *c, const char *path);
 
+/* "/v1/sessions/" and the id, percent-encoded. Owned by the caller; NULL: no memory. */
+char *cli_path(const char *prefix, const char *id);
+
+/* True: the collector is asked on a loopback address, so its files are here. */
+bool cli_is_local(const struct cli *c);
+
 /* ------------------------------------------------------------------- people */
 
-bool cli_colour(void); /* stdout is a terminal and NO_COLOR is not set */
+bool cli_colour(void);             /* stdout is a terminal and NO_COLOR is not set */
+bool cli_utf8(void);               /* the locale's characters are UTF-8 */
+unsigned cli_width(void);          /* characters in a line of stdout: $COLUMNS, the terminal's; 0: no end */
+size_t human_width(const char *s); /* characters, not bytes */
 
-void human_count(int64_t n, char out[CLI_TEXT]);                  /* 1,204 */
-void human_si(int64_t n, char out[CLI_TEXT]);                     /* 18.2 M */
-void human_bytes(int64_t n, char out[CLI_TEXT]);                  /* 1.5 MiB */
-void human_ms(int64_t ms, char out[CLI_TEXT]);                    /* 840 ms, 3.1 s, 2 h 05 m */
-void human_percent(int64_t part, int64_t of, char out[CLI_TEXT]); /* 0.4 %, or - */
-void human_usd(int64_t nanousd, char out[CLI_TEXT]);              /* $12.41; below a cent with more digits */
+void human_count(int64_t n, char out[CLI_TEXT]);                    /* 1,204 */
+void human_si(int64_t n, char out[CLI_TEXT]);                       /* 18.2 M */
+void human_bytes(int64_t n, char out[CLI_TEXT]);                    /* 1.5 MiB */
+void human_ms(int64_t ms, char out[CLI_TEXT]);                      /* 840 ms, 3.1 s, 2 h 05 m */
+void human_percent(int64_t part, int64_t of, char out[CLI_TEXT]);   /* 0.4 %, or - */
+void human_rate(double rate, char out[CLI_TEXT]);                   /* the same of 0.004 */
+void human_change(int64_t now, int64_t before, char out[CLI_TEXT]); /* +12 %, x 12, new */
+void human_usd(int64_t nanousd, char out[CLI_TEXT]); /* $12.41; below a cent with more digits */
+typedef void (*human_fn)(int64_t n, char out[CLI_TEXT]);
 
 /* Writes s with control characters made harmless: names come from strangers. */
 void human_text(FILE *to, const char *s);
@@ -103,16 +127,44 @@ void table_left(struct table *t, unsigned column); /* aligned to the left; other
 void table_add(struct table *t, const char *text);
 void table_print(struct table *t); /* the first row is the head */
 
+/* One line on stderr that tells how far long work is; nothing unless stderr is a terminal. */
+struct progress {
+    const char *what; /* borrowed */
+    human_fn human;   /* NULL: only time and percentage are shown */
+    int64_t begun_us, shown_us;
+    bool on, shown;
+};
+void progress_start(struct progress *p, const char *what, human_fn human);
+void progress_show(struct progress *p, int64_t done, int64_t of); /* of 0: nobody knows */
+void progress_end(struct progress *p);                            /* the line disappears */
+
+/* SIGINT and SIGTERM are noted instead of ending the process. */
+void cli_catch_signals(void);
+int cli_stopped(void);
+
 /* The samples of a Prometheus exposition. */
 double exposition_sum(const char *text, const char *name); /* over all labels; NAN: not there */
+/* The same over those with a label that has this value. */
+double exposition_sum_of(const char *text, const char *name, const char *label, const char *value);
+
+/* The least bound of a histogram below which the part q of its values is, over all labels; infinite:
+ * above all bounds; NAN: it is not there or empty. *count: how many values. */
+double exposition_quantile(const char *text, const char *name, double q, double *count);
 
 /* ----------------------------------------------------------------- commands */
 
 int command_usage(int argc, char **argv);
+int command_sessions(int argc, char **argv);
+int command_session(int argc, char **argv);
+int command_agents(int argc, char **argv);
+int command_models(int argc, char **argv);
 int command_events(int argc, char **argv);
 int command_tail(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_backup(int argc, char **argv);
+int command_restore(int argc, char **argv);
+int command_rebuild(int argc, char **argv);
 
 /* What emitters lost, from the newest report of each (source, epoch): status and doctor. -1: the
  * reports cannot be read. worst: the source that lost most, or "". */

@@ -2,6 +2,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -62,9 +63,12 @@ static char *url_of(CURL *curl, const struct cli *c, const char *path, bool with
         url[strlen(url) - 1] = 0;
     ok = ok && append(&url, path, "", "");
     for (unsigned i = 0; ok && with_params && i < c->params; i++) {
+        char *name = curl_easy_escape(curl, c->param[i].name, 0);
         char *value = curl_easy_escape(curl, c->param[i].value, 0);
-        ok = value && append(&url, i || strchr(path, '?') ? "&" : "?", c->param[i].name, "=") &&
-             append(&url, value, "", "");
+        ok = name && value &&
+             append(&url, i || strchr(path, '?') ? "&" : "?", c->param[i].tag ? "tag:" : "", name) &&
+             append(&url, "=", value, "");
+        curl_free(name);
         curl_free(value);
     }
     if (ok)
@@ -188,33 +192,60 @@ json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *s
         *status = cli_complain(c, &a);
     } else {
         value = json_loadb(a.body ? a.body : "", a.len, 0, NULL);
-        if (!value) {
-            fprintf(stderr, "tollgate: %s: the answer is not JSON\n", c->url);
-            *status = CLI_FAILED;
-        }
+        if (!value)
+            *status = cli_fail("%s: the answer is not JSON", c->url);
     }
     cli_answer_fini(&a);
     return value;
 }
 
+/* An export into a file: what has come so far is shown on the terminal. */
+struct copy {
+    struct progress progress;
+    int64_t bytes;
+};
+
 static bool to_stdout(void *arg, const char *bytes, size_t len)
 {
-    (void)arg;
+    struct copy *copy = arg;
+
+    copy->bytes += (int64_t)len;
+    progress_show(&copy->progress, copy->bytes, 0);
     return fwrite(bytes, 1, len, stdout) == len;
 }
 
 int cli_copy(const struct cli *c, const char *path)
 {
+    struct copy copy = { .bytes = 0 };
     struct cli_answer a;
     int status = CLI_OK;
 
-    cli_stream(c, path, to_stdout, NULL, &a);
+    progress_start(&copy.progress, "received", human_bytes);
+    if (isatty(STDOUT_FILENO))
+        copy.progress.on = false;
+    cli_stream(c, path, to_stdout, &copy, &a);
+    progress_end(&copy.progress);
     if (a.status != 200)
         status = cli_complain(c, &a);
-    if (fflush(stdout) != 0) {
-        fprintf(stderr, "tollgate: standard output cannot be written\n");
-        status = CLI_FAILED;
-    }
+    if (fflush(stdout) != 0)
+        status = cli_fail("standard output cannot be written");
     cli_answer_fini(&a);
     return status;
+}
+
+char *cli_path(const char *prefix, const char *id)
+{
+    CURL *curl = curl_easy_init();
+    char *escaped = curl ? curl_easy_escape(curl, id, 0) : NULL, *path = NULL;
+
+    if (escaped && asprintf(&path, "%s%s", prefix, escaped) < 0)
+        path = NULL;
+    curl_free(escaped);
+    curl_easy_cleanup(curl);
+    return path;
+}
+
+bool cli_is_local(const struct cli *c)
+{
+    return strstr(c->url, "//127.") || strstr(c->url, "//localhost") || strstr(c->url, "//[::1]");
 }

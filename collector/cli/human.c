@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
-
-bool cli_colour(void)
-{
-    const char *no = getenv("NO_COLOR");
-
-    return isatty(STDOUT_FILENO) && !(no && no[0]);
-}
 
 void human_count(int64_t n, char out[CLI_TEXT])
 {
@@ -70,18 +61,39 @@ void human_ms(int64_t ms, char out[CLI_TEXT])
         snprintf(out, CLI_TEXT, "%" PRId64 " d %02" PRId64 " h", s / 86400, s / 3600 % 24);
 }
 
-void human_percent(int64_t part, int64_t of, char out[CLI_TEXT])
+void human_rate(double rate, char out[CLI_TEXT])
 {
-    double percent = of > 0 ? 100.0 * (double)part / (double)of : 0;
+    double percent = 100 * rate;
 
-    if (of <= 0)
-        snprintf(out, CLI_TEXT, "-");
-    else if (part == 0 || percent >= 9.95)
-        snprintf(out, CLI_TEXT, "%.0f %%", percent);
+    if (!(percent > 0) || percent >= 9.95)
+        snprintf(out, CLI_TEXT, "%.0f %%", percent > 0 ? percent : 0);
     else if (percent < 0.05)
         snprintf(out, CLI_TEXT, "< 0.1 %%");
     else
         snprintf(out, CLI_TEXT, "%.1f %%", percent);
+}
+
+void human_percent(int64_t part, int64_t of, char out[CLI_TEXT])
+{
+    if (of <= 0)
+        snprintf(out, CLI_TEXT, "-");
+    else
+        human_rate((double)part / (double)of, out);
+}
+
+/* From ten times as much on nobody thinks in percent. */
+void human_change(int64_t now, int64_t before, char out[CLI_TEXT])
+{
+    double factor = before > 0 ? (double)now / (double)before : 0, percent = 100 * (factor - 1);
+
+    if (before <= 0)
+        snprintf(out, CLI_TEXT, "%s", now > 0 ? "new" : "-");
+    else if (factor >= 9.995)
+        snprintf(out, CLI_TEXT, "x %.0f", factor);
+    else if (percent > -0.05 && percent < 0.05)
+        snprintf(out, CLI_TEXT, "0 %%");
+    else
+        snprintf(out, CLI_TEXT, percent > -9.95 && percent < 9.95 ? "%+.1f %%" : "%+.0f %%", percent);
 }
 
 void human_usd(int64_t nanousd, char out[CLI_TEXT])
@@ -108,4 +120,13 @@ void human_text(FILE *to, const char *s)
             p += *p == 0xc2;
         fputc(control ? '?' : *p, to);
     }
+}
+
+size_t human_width(const char *s)
+{
+    size_t n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
 }

@@ -3,6 +3,7 @@
  * tollgate: asks a collector over HTTP, for people and for scripts.
  */
 #include <curl/curl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,24 +13,34 @@
 static const char help[] =
     "usage: tollgate COMMAND [OPTION...]\n"
     "\n"
-    "  usage    sums of calls, tokens and latency, by agent, model, ... and time\n"
-    "  events   the events themselves\n"
-    "  tail     events as they arrive\n"
-    "  status   the collector on one screen\n"
-    "  doctor   what is wrong, and what to do about it\n"
+    "  usage         sums of calls, tokens, costs and latency, by agent, model, ... and time\n"
+    "  agents        every agent; models: every model\n"
+    "  sessions      every session, the latest first\n"
+    "  session ID    one session, call by call\n"
+    "  events        the events themselves\n"
+    "  tail          events as they arrive\n"
+    "  status        the collector on one screen\n"
+    "  doctor        what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
-    "Every command takes --url URL ($TOLLGATE_URL, default " CLI_URL "), --token TOKEN\n"
-    "($TOLLGATE_TOKEN) and --help, which shows examples.\n"
+    "  backup FILE   copies the database, while the collector runs\n"
+    "  restore FILE  puts a backup in its place, while the collector does not\n"
+    "  rebuild       counts the sums again from the log, and compares or replaces them\n"
+    "\n"
+    "All but the last three take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
+    "--token TOKEN ($TOLLGATE_TOKEN). Every command takes --help, which shows examples.\n"
     "\n"
     "  tollgate usage --by agent,model --from -24h\n"
+    "  tollgate sessions --order=-tokens --limit 10\n"
     "  tollgate tail --agent researcher\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "usage", command_usage },   { "events", command_events }, { "tail", command_tail },
-    { "status", command_status }, { "doctor", command_doctor },
+    { "usage", command_usage },       { "agents", command_agents },   { "models", command_models },
+    { "sessions", command_sessions }, { "session", command_session }, { "events", command_events },
+    { "tail", command_tail },         { "status", command_status },   { "doctor", command_doctor },
+    { "backup", command_backup },     { "restore", command_restore }, { "rebuild", command_rebuild },
 };
 
 /* --url and --token may stand before the command too: there they act as their variables do. */
@@ -72,13 +83,15 @@ static int run(int argc, char **argv)
         if (strcmp(commands[i].name, name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "tollgate: %s: %s\n", name ? name : "no command",
-            "usage, events, tail, status or doctor was expected (see --help)");
+    cli_fail("%s: usage, agents, models, sessions, session, events, tail, status, doctor, backup, restore or "
+             "rebuild was expected (see --help)",
+             name ? name : "no command");
     return CLI_USAGE;
 }
 
 int main(int argc, char **argv)
 {
+    setlocale(LC_CTYPE, ""); /* which characters the terminal has; numbers stay as they are */
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int status = run(argc, argv);
     curl_global_cleanup();

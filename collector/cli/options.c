@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +51,7 @@ static const struct cli_option *option_find(const struct cli_option *o, const ch
 const char *cli_param(const struct cli *c, const char *name)
 {
     for (unsigned i = 0; i < c->params; i++) {
-        if (strcmp(c->param[i].name, name) == 0)
+        if (!c->param[i].tag && strcmp(c->param[i].name, name) == 0)
             return c->param[i].value;
     }
     return NULL;
@@ -58,7 +60,7 @@ const char *cli_param(const struct cli *c, const char *name)
 void cli_param_default(struct cli *c, const char *name, const char *value)
 {
     if (!cli_param(c, name) && c->params < CLI_PARAMS_MAX)
-        c->param[c->params++] = (struct cli_param){ name, value };
+        c->param[c->params++] = (struct cli_param){ name, value, false };
 }
 
 static int wrong(const char *what, const char *option)
@@ -68,9 +70,9 @@ static int wrong(const char *what, const char *option)
 }
 
 /* Takes the value of an option, from after `=` or the next argument. */
-static const char *value_of(int argc, char **argv, int *i)
+static char *value_of(int argc, char **argv, int *i)
 {
-    const char *equals = strchr(argv[*i], '=');
+    char *equals = strchr(argv[*i], '=');
 
     if (equals)
         return equals + 1;
@@ -86,7 +88,25 @@ static int take_value(struct cli *c, const char *param, const char *value, const
     else if (cli_param(c, param) || c->params == CLI_PARAMS_MAX)
         return wrong("given twice", option);
     else
-        c->param[c->params++] = (struct cli_param){ param, value };
+        c->param[c->params++] = (struct cli_param){ param, value, false };
+    return -1;
+}
+
+/* NAME=VALUE, cut in two where it stands. */
+static int take_tag(struct cli *c, char *pair)
+{
+    char *equals = strchr(pair, '=');
+
+    if (!equals || equals == pair)
+        return wrong("NAME=VALUE was expected", "--tag");
+    *equals = 0;
+    for (unsigned i = 0; i < c->params; i++) {
+        if (c->param[i].tag && strcmp(c->param[i].name, pair) == 0)
+            return wrong("given twice", pair);
+    }
+    if (c->params == CLI_PARAMS_MAX)
+        return wrong("too many options", "--tag");
+    c->param[c->params++] = (struct cli_param){ pair, equals + 1, true };
     return -1;
 }
 
@@ -95,6 +115,7 @@ static int take_option(struct cli *c, int argc, char **argv, int *i, const struc
 {
     const char *option = argv[*i], *given = option + 2, *param = NULL;
     const struct cli_option *o = option_find(options, given);
+    bool tag = filters && !o && same_name(given, "tag");
 
     if (o && !o->param) {
         if (strchr(given, '='))
@@ -108,29 +129,75 @@ static int take_option(struct cli *c, int argc, char **argv, int *i, const struc
         param = given[0] == 'u' ? "url" : "token";
     else if (filters)
         param = filter_param(given);
-    if (!param)
+    if (!param && !tag)
         return wrong("unknown option", option);
-    const char *value = value_of(argc, argv, i);
-    return value ? take_value(c, param, value, option) : wrong("needs a value", option);
+    char *value = value_of(argc, argv, i);
+    if (!value)
+        return wrong("needs a value", option);
+    return tag ? take_tag(c, value) : take_value(c, param, value, option);
+}
+
+static int take_operand(struct cli *c, const char *operand, bool ended)
+{
+    if (c->operands == c->operands_max || (operand[0] == '-' && operand[1] && !ended))
+        return wrong("unknown argument", operand);
+    c->operand[c->operands++] = operand;
+    return -1;
 }
 
 int cli_options(struct cli *c, int argc, char **argv, const struct cli_option *options, bool filters,
                 const char *help)
 {
     const char *url = getenv("TOLLGATE_URL");
+    bool ended = false; /* after -- all are operands */
 
     c->url = url && url[0] ? url : CLI_URL;
     c->token = getenv("TOLLGATE_TOKEN");
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        int status = -1;
+        if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             fputs(help, stdout);
             return CLI_OK;
         }
-        if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == 0)
-            return wrong("unknown argument", argv[i]);
-        int status = take_option(c, argc, argv, &i, options, filters);
+        if (!ended && strcmp(argv[i], "--") == 0)
+            ended = true;
+        else if (!ended && strncmp(argv[i], "--", 2) == 0)
+            status = take_option(c, argc, argv, &i, options, filters);
+        else
+            status = take_operand(c, argv[i], ended);
         if (status >= 0)
             return status;
     }
-    return -1;
+    return c->operands < c->operands_min ? wrong("missing: see --help", argv[0]) : -1;
+}
+
+int cli_number(const struct cli *c, const char *name, int64_t max, int64_t *out)
+{
+    const char *text = cli_param(c, name);
+    char *end = NULL;
+
+    if (!text)
+        return 0;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (end == text || *end || errno || n < 0 || n > max) {
+        cli_fail("--%s: \"%s\" where a whole number up to %lld was expected", name, text, (long long)max);
+        return -1;
+    }
+    *out = n;
+    return 0;
+}
+
+int cli_fail(const char *fmt, ...)
+{
+    char text[2048];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    fputs("tollgate: ", stderr);
+    human_text(stderr, text);
+    fputc('\n', stderr);
+    return CLI_FAILED;
 }

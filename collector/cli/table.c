@@ -32,20 +32,10 @@ void table_add(struct table *t, const char *text)
     t->cell[t->cells++] = must(strdup(text));
 }
 
-/* Characters, not bytes. */
-static size_t width(const char *s)
-{
-    size_t n = 0;
-
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-
 /* A cell and the gap before it; no blanks at the end of a line. */
 static void cell_print(const struct table *t, size_t at, size_t wide, size_t *pending)
 {
-    size_t column = at % t->columns, pad = wide - width(t->cell[at]);
+    size_t column = at % t->columns, pad = wide - human_width(t->cell[at]);
     bool left = t->left[column];
 
     *pending += left ? 0 : pad;
@@ -78,7 +68,7 @@ void table_print(struct table *t)
     size_t *wide = must(calloc(t->columns, sizeof *wide));
 
     for (size_t i = 0; i < t->cells; i++) {
-        size_t w = width(t->cell[i]);
+        size_t w = human_width(t->cell[i]);
         if (w > wide[i % t->columns])
             wide[i % t->columns] = w;
     }

@@ -5,7 +5,6 @@
  * a line.
  */
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 
 #include "event_line.h"
@@ -64,19 +63,6 @@ static bool page_print(const struct cli_answer *a, bool as_json, char *after, si
     return next != NULL;
 }
 
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stopped = 1;
-}
-
-static int is_stopped(void)
-{
-    return stopped;
-}
-
 /* Asks until a signal comes. A refusal ends it, an absence does not, if there was an answer before. */
 static int follow(struct cli *c, bool as_json)
 {
@@ -85,21 +71,21 @@ static int follow(struct cli *c, bool as_json)
     bool answered = false, told = false;
     int status = CLI_OK;
 
-    while (!stopped && status == CLI_OK) {
+    while (!cli_stopped() && status == CLI_OK) {
         struct cli_answer a;
-        *after = (struct cli_param){ "after", cursor };
+        *after = (struct cli_param){ "after", cursor, false };
         cli_get(c, "/v1/events", true, TIMEOUT_S, &a);
         if (a.status == 200 && page_print(&a, as_json, cursor, sizeof cursor)) {
             if (!answered) /* the first answer comes at once, with the cursor to start from */
                 c->params++;
-            *wait = (struct cli_param){ "wait", WAIT };
+            *wait = (struct cli_param){ "wait", WAIT, false };
             answered = true;
             told = false;
             if (fflush(stdout) != 0)
                 status = CLI_FAILED;
-        } else if (!stopped && (!answered || (a.status >= 400 && a.status < 500))) {
+        } else if (!cli_stopped() && (!answered || (a.status >= 400 && a.status < 500))) {
             status = cli_complain(c, &a);
-        } else if (!stopped) {
+        } else if (!cli_stopped()) {
             if (!told)
                 fprintf(stderr, "tollgate: %s: gone; waiting for it to come back\n", c->url);
             told = true;
@@ -114,15 +100,13 @@ int command_tail(int argc, char **argv)
 {
     bool as_json = false;
     const struct cli_option options[] = { { "kind", "kind", NULL }, { "json", NULL, &as_json }, { 0 } };
-    struct sigaction action = { .sa_handler = on_signal }; /* no SA_RESTART: waits end */
     struct cli c = { 0 };
     int status = cli_options(&c, argc, argv, options, true, help);
 
     if (status >= 0)
         return status;
-    c.stopped = is_stopped;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    c.stopped = cli_stopped;
+    cli_catch_signals();
     cli_param_default(&c, "order", "asc");
     cli_param_default(&c, "limit", "1000");
     return follow(&c, as_json);

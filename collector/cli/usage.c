@@ -1,193 +1,210 @@
 /* SPDX-License-Identifier: MIT */
-#include <ctype.h>
-#include <inttypes.h>
 #include <string.h>
 
-#include "cli.h"
+#include "../base/zone.h"
+#include "rows.h"
 
-#define BY_MAX 16
+#define DAY_MS 86400000
 
 static const char help[] =
-    "usage: tollgate usage [--by NAMES] [--from TIME] [--to TIME] [--bucket SPAN] [FILTER...]\n"
-    "                      [--limit N] [--json | --csv]\n"
+    "usage: tollgate usage [--by NAMES] [--from TIME] [--to TIME] [--bucket SPAN] [--tz ZONE]\n"
+    "                      [--order NAME] [--top N] [--compare] [FILTER...] [--limit N]\n"
+    "                      [--json | --csv]\n"
     "\n"
     "  --by NAMES      group by: agent, session, root_session, user, model, requested_model, provider,\n"
-    "                  surface, channel, trigger, lane, status, error_type, source, granularity\n"
+    "                  surface, channel, trigger, lane, status, error_type, source, granularity,\n"
+    "                  tag:NAME; several separated by commas\n"
     "  --from, --to    RFC 3339, Unix milliseconds, or relative: -24h, -15m, -7d (default: -24h to now)\n"
-    "  --bucket SPAN   a row for each 1m, 5m, 15m, 1h, 1d, ... (UTC)\n"
-    "  --agent, --model, ...   only these; several separated by commas; '' for unknown\n"
+    "  --bucket SPAN   a row for each 1m, 5m, 15m, 1h, 1d, ... or each hour, day, week, month\n"
+    "  --tz ZONE       whose days they are: Europe/Berlin, ... (default: the collector's)\n"
+    "  --order NAME    calls, errors, prompt_tokens, latency_ms_p95, ...; -NAME: downwards\n"
+    "  --top N         the first N of each bucket; all others are one row, (other)\n"
+    "  --compare       +/- against the equally long time before\n"
+    "  --agent, --model, ...   only these: a,b or !a,b (all but these) or abc*; '' for unknown\n"
+    "  --tag NAME=VALUE        likewise\n"
     "  --json, --csv   for programs\n"
     "\n"
     "  tollgate usage --by agent,model --from -24h\n"
-    "  tollgate usage --by status --bucket 1h --from -7d --provider anthropic\n"
+    "  tollgate usage --by model --top 5 --order=-completion_tokens --compare --from -7d\n"
+    "  tollgate usage --by status --bucket day --tz Europe/Berlin --from -7d --provider anthropic\n"
     "  tollgate usage --by session --agent researcher --csv > sessions.csv\n";
 
 struct report {
     struct table table;
-    json_t *by; /* borrowed: the names of group_by */
-    bool bucket, cost;
+    json_t *by;        /* borrowed: the names of group_by */
+    const char *every; /* borrowed: the bucket; NULL: none */
+    struct zone *zone; /* owned: whose time the buckets have; NULL: UTC */
+    bool cost, compare;
 };
 
-static int64_t number(const json_t *row, const char *name)
+/* The columns of sums, each of which can be compared. */
+static const struct sum_column {
+    const char *name, *head;
+    human_fn human;
+} sums[] = {
+    { "calls", "CALLS", human_count },
+    { "prompt_tokens", "PROMPT", human_si },
+    { "completion_tokens", "COMPLETION", human_si },
+    { "cost_reported_nanousd", "COST", human_usd },
+};
+enum { SUM_CALLS, SUM_PROMPT, SUM_COMPLETION, SUM_COST };
+
+static void sum_head(struct report *r, int sum)
 {
-    return json_integer_value(json_object_get(row, name));
+    table_add(&r->table, sums[sum].head);
+    if (r->compare)
+        table_add(&r->table, "+/-");
 }
 
-static bool known(const json_t *row, const char *name)
+static void sum_cell(struct report *r, const json_t *row, int sum)
 {
-    return json_is_integer(json_object_get(row, name));
-}
+    const json_t *before = json_object_get(row, "previous");
+    const char *name = sums[sum].name;
+    char text[CLI_TEXT] = "-";
 
-/* A column's head: "agent_id" is AGENT. */
-static void head_add(struct table *t, const char *name)
-{
-    char head[CLI_TEXT];
-    size_t len = strlen(name);
-
-    len = len > 3 && strcmp(name + len - 3, "_id") == 0 ? len - 3 : len;
-    len = len < sizeof head ? len : sizeof head - 1;
-    for (size_t i = 0; i < len; i++)
-        head[i] = name[i] == '_' ? ' ' : (char)toupper((unsigned char)name[i]);
-    head[len] = 0;
-    table_add(t, head);
+    cell_number(&r->table, row, name, sums[sum].human);
+    if (!r->compare)
+        return;
+    if (row_known(row, name) || row_known(before, name))
+        human_change(row_number(row, name), row_number(before, name), text);
+    table_add(&r->table, text);
 }
 
 static void heads_add(struct report *r)
 {
-    static const char *const heads[] = { "CALLS", "PROMPT", "CACHED", "COMPLETION" };
+    char from[CLI_TEXT + ZONE_NAME_MAX];
 
-    if (r->bucket)
-        table_add(&r->table, "FROM");
+    snprintf(from, sizeof from, r->zone ? "FROM (%s)" : "FROM", r->zone ? zone_name(r->zone) : "");
+    if (r->every)
+        table_add(&r->table, from);
     for (size_t i = 0; i < json_array_size(r->by); i++)
-        head_add(&r->table, json_string_value(json_array_get(r->by, i)));
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        table_add(&r->table, heads[i]);
+        cell_head(&r->table, json_string_value(json_array_get(r->by, i)));
+    sum_head(r, SUM_CALLS);
+    sum_head(r, SUM_PROMPT);
+    table_add(&r->table, "CACHED");
+    sum_head(r, SUM_COMPLETION);
     if (r->cost)
-        table_add(&r->table, "REPORTED COST");
-    table_add(&r->table, "AVG LATENCY");
+        sum_head(r, SUM_COST);
+    table_add(&r->table, "P95 LATENCY");
     table_add(&r->table, "ERRORS");
     table_add(&r->table, "");
 }
 
-static void si_add(struct table *t, const json_t *row, const char *name)
+/* Days, weeks and months, for which a date is enough if they begin at midnight. */
+static bool is_days(const char *every)
 {
-    char text[CLI_TEXT] = "-";
+    char last = every[strlen(every) - 1];
 
-    if (known(row, name))
-        human_si(number(row, name), text);
-    table_add(t, text);
+    return strcmp(every, "day") == 0 || strcmp(every, "week") == 0 || strcmp(every, "month") == 0 ||
+           (every[0] >= '0' && every[0] <= '9' && (last == 'd' || last == 'w'));
 }
 
-static void average_add(struct table *t, const json_t *row)
+static void bucket_add(struct report *r, const json_t *row)
 {
-    int64_t told = number(row, "calls") - number(row, "latency_ms_unknown");
-    char text[CLI_TEXT] = "-";
-
-    if (told > 0)
-        human_ms(number(row, "latency_ms") / told, text);
-    table_add(t, text);
-}
-
-/* What the sums do not contain: a number that is missing is not 0. */
-static void note_add(struct table *t, const json_t *row)
-{
-    int64_t calls = number(row, "calls"), untold = number(row, "prompt_tokens_unknown");
-    char note[160] = "", count[CLI_TEXT];
-    size_t used = 0;
-
-    if (untold > 0) {
-        human_count(untold, count);
-        used = untold == calls ? (size_t)snprintf(note, sizeof note, "no token counts")
-                               : (size_t)snprintf(note, sizeof note, "%s without token counts", count);
-    }
-    if (number(row, "partial") > 0) {
-        human_count(number(row, "partial"), count);
-        snprintf(note + used, sizeof note - used, "%s%s partial", used ? ", " : "", count);
-    }
-    table_add(t, note);
-}
-
-static void row_add(struct report *r, const json_t *row, const char *when)
-{
-    struct table *t = &r->table;
+    int64_t ms = row_number(row, "bucket_ms");
+    int64_t local = ms + (r->zone ? zone_offset(r->zone, ms) * 1000LL : 0);
     char text[CLI_TEXT];
 
-    if (r->bucket)
-        table_add(t, when);
-    for (size_t i = 0; i < json_array_size(r->by); i++) {
-        const char *name = json_string_value(json_array_get(r->by, i));
-        const char *value = json_string_value(json_object_get(row, name));
-        table_add(t, value ? value : "(unknown)");
-    }
-    human_count(number(row, "calls"), text);
-    table_add(t, text);
-    si_add(t, row, "prompt_tokens");
-    snprintf(text, sizeof text, "-");
-    if (known(row, "cached_tokens"))
-        human_percent(number(row, "cached_tokens"), number(row, "prompt_tokens"), text);
-    table_add(t, text);
-    si_add(t, row, "completion_tokens");
-    snprintf(text, sizeof text, "-");
-    if (known(row, "cost_reported_nanousd"))
-        human_usd(number(row, "cost_reported_nanousd"), text);
-    if (r->cost)
-        table_add(t, text);
-    average_add(t, row);
-    human_percent(number(row, "errors"), number(row, "calls"), text);
-    table_add(t, text);
-    note_add(t, row);
+    human_time(local, text);
+    if (is_days(r->every) && local % DAY_MS == 0)
+        text[10] = 0;
+    else
+        snprintf(text + 16, 2, "%s", r->zone ? "" : "Z");
+    table_add(&r->table, text);
 }
 
-/* "2026-11-20T08:00:00.000Z" without what a bucket always lacks. */
-static void bucket_text(const json_t *row, char out[CLI_TEXT])
+static void names_add(struct report *r, const json_t *row)
 {
-    const char *from = json_string_value(json_object_get(row, "bucket"));
+    bool other = json_is_true(json_object_get(row, "other"));
 
-    snprintf(out, CLI_TEXT, "%.16sZ", from ? from : "");
-    if (strlen(out) > 10)
-        out[10] = ' ';
+    for (size_t i = 0; i < json_array_size(r->by); i++) {
+        if (other)
+            table_add(&r->table, i == 0 ? "(other)" : "");
+        else
+            cell_name(&r->table, row, json_string_value(json_array_get(r->by, i)));
+    }
+}
+
+static void row_add(struct report *r, const json_t *row)
+{
+    if (r->every)
+        bucket_add(r, row);
+    names_add(r, row);
+    sum_cell(r, row, SUM_CALLS);
+    sum_cell(r, row, SUM_PROMPT);
+    cell_rate(&r->table, row, "cache_hit_rate");
+    sum_cell(r, row, SUM_COMPLETION);
+    if (r->cost)
+        sum_cell(r, row, SUM_COST);
+    cell_number(&r->table, row, "latency_ms_p95", human_ms);
+    cell_rate(&r->table, row, "error_rate");
+    cell_note(&r->table, row);
+}
+
+static void report_init(struct report *r, const json_t *answer)
+{
+    json_t *totals = json_object_get(answer, "totals"), *before = json_object_get(totals, "previous");
+    const char *tz = row_text(answer, "tz", "UTC");
+
+    *r = (struct report){ .by = json_object_get(answer, "group_by"),
+                          .every = json_string_value(json_object_get(answer, "bucket")),
+                          .zone = strcmp(tz, "UTC") != 0 ? zone_open(tz) : NULL,
+                          .cost = row_known(totals, "cost_reported_nanousd") ||
+                                  row_known(before, "cost_reported_nanousd"),
+                          .compare = json_is_object(before) };
+    unsigned names = (unsigned)json_array_size(r->by) + (r->every != NULL);
+    table_init(&r->table, names + 7 + r->cost + (r->compare ? 3u + r->cost : 0));
+    for (unsigned c = 0; c < names; c++)
+        table_left(&r->table, c);
+    table_left(&r->table, r->table.columns - 1);
+}
+
+static void foot_print(const json_t *answer, const struct report *r)
+{
+    int64_t from = row_number(answer, "from_ms"), to = row_number(answer, "to_ms");
+    char a[CLI_TEXT], b[CLI_TEXT];
+
+    if (row_number(json_object_get(answer, "totals"), "calls") == 0)
+        printf("no calls from %s to %s\n", row_text(answer, "from", "?"), row_text(answer, "to", "?"));
+    human_time(from - (to - from), a);
+    human_time(from, b);
+    if (r->compare)
+        printf("+/- against %.16sZ to %.16sZ\n", a, b);
+    if (json_is_true(json_object_get(answer, "truncated")))
+        printf("only the first %zu rows are shown (--limit)\n",
+               json_array_size(json_object_get(answer, "rows")));
 }
 
 static void show(const json_t *answer)
 {
-    json_t *rows = json_object_get(answer, "rows"), *totals = json_object_get(answer, "totals");
-    struct report r = { .by = json_object_get(answer, "group_by"),
-                        .bucket = json_is_string(json_object_get(answer, "bucket")),
-                        .cost = known(totals, "cost_reported_nanousd") };
-    unsigned names = (unsigned)json_array_size(r.by) + r.bucket;
-    char when[CLI_TEXT] = "";
+    json_t *rows = json_object_get(answer, "rows");
+    struct report r;
 
-    table_init(&r.table, names + 7 + r.cost);
-    for (unsigned c = 0; c < names; c++)
-        table_left(&r.table, c);
-    table_left(&r.table, r.table.columns - 1);
+    report_init(&r, answer);
     heads_add(&r);
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        bucket_text(json_array_get(rows, i), when);
-        row_add(&r, json_array_get(rows, i), when);
-    }
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        row_add(&r, json_array_get(rows, i));
     table_print(&r.table);
-    if (number(totals, "calls") == 0)
-        printf("no calls from %s to %s\n", json_string_value(json_object_get(answer, "from")),
-               json_string_value(json_object_get(answer, "to")));
-    if (json_is_true(json_object_get(answer, "truncated")))
-        printf("only the first %zu rows are shown (--limit)\n", json_array_size(rows));
+    foot_print(answer, &r);
+    zone_close(r.zone);
 }
 
 int command_usage(int argc, char **argv)
 {
-    bool as_json = false, as_csv = false;
+    bool as_json = false, as_csv = false, compare = false;
     const struct cli_option options[] = {
-        { "by", "group_by", NULL }, { "from", "from", NULL },
-        { "to", "to", NULL },       { "bucket", "bucket", NULL },
-        { "limit", "limit", NULL }, { "json", NULL, &as_json },
-        { "csv", NULL, &as_csv },   { 0 },
+        { "by", "group_by", NULL },   { "from", "from", NULL },   { "to", "to", NULL },
+        { "bucket", "bucket", NULL }, { "tz", "tz", NULL },       { "order", "order", NULL },
+        { "top", "top", NULL },       { "limit", "limit", NULL }, { "compare", NULL, &compare },
+        { "json", NULL, &as_json },   { "csv", NULL, &as_csv },   { 0 },
     };
     struct cli c = { 0 };
     int status = cli_options(&c, argc, argv, options, true, help);
 
     if (status >= 0)
         return status;
+    if (compare)
+        cli_param_default(&c, "compare", "previous");
     cli_param_default(&c, "format", as_csv ? "csv" : "json");
     if (as_csv || as_json)
         return cli_copy(&c, "/v1/usage");

@@ -9,10 +9,18 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <yaml.h>
 
-enum key_type { KEY_TEXT, KEY_NUMBER, KEY_CHOICE, KEY_ENDPOINTS, KEY_ADDRESS };
+#include "../base/zone.h"
+
+#include "../base/paths.h"
+
+enum key_type { KEY_TEXT, KEY_NUMBER, KEY_DURATION, KEY_CHOICE, KEY_ENDPOINTS, KEY_ADDRESS, KEY_ZONE };
+
+#define SECOND 1000LL /* milliseconds, as every KEY_DURATION */
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 
 struct key {
     const char *section, *name;
@@ -36,9 +44,15 @@ static const struct key keys[] = {
     { "database", "path", KEY_TEXT, false, AT(database), 0, 0, 0, NULL, "the SQLite file" },
     { "database", "synchronous", KEY_CHOICE, false, AT(synchronous), 0, 0, 0, "full|extra",
       "full survives a power cut; extra syncs the directory too" },
-    { "limits", "queue_events", KEY_NUMBER, false, AT(queue_events), 16384, 64, 1000000, NULL,
+    { "limits", "queue_events", KEY_NUMBER, false, AT(queue_events), 8192, 64, 1000000, NULL,
       "events that may wait for the writer" },
     { "limits", "http_connections", KEY_NUMBER, false, AT(http_connections), 256, 1, 10000, NULL, "" },
+    { "limits", "per_ip", KEY_NUMBER, false, AT(per_ip), 0, 0, 10000, NULL,
+      "connections of one address; 0: no limit of its own" },
+    { "limits", "http_timeout", KEY_DURATION, false, AT(http_timeout_ms), 30 * SECOND, SECOND, HOUR, NULL,
+      "a connection on which nothing moves is closed" },
+    { "limits", "streams", KEY_NUMBER, false, AT(streams), 128, 1, 10000, NULL,
+      "live streams (server-sent events) at once" },
     { "limits", "query_ms", KEY_NUMBER, false, AT(query_ms), 10000, 10, 600000, NULL,
       "a query that takes longer is interrupted" },
     { "limits", "quarantine_rows", KEY_NUMBER, false, AT(quarantine_rows), 10000, 1, 10000000, NULL,
@@ -49,6 +63,26 @@ static const struct key keys[] = {
       "an older event is stored at its time of arrival and flagged" },
     { "time", "future_minutes", KEY_NUMBER, false, AT(future_minutes), 10, 1, 525600, NULL,
       "so is one that is further ahead" },
+    { "rollups", "zone", KEY_ZONE, false, AT(zone), 0, 0, 0, NULL,
+      "IANA name of the zone in which days begin" },
+    { "rollups", "combinations", KEY_NUMBER, false, AT(combinations), 10000, 100, 30000, NULL,
+      "combinations of names that are summed one by one; more go under (other)" },
+    { "retention", "dispatch", KEY_DURATION, true, AT(keep_dispatch), 90 * DAY, SECOND, CONFIG_FOREVER, NULL,
+      "calls, one by one; forever or as 90d, 12h, 15m, 30s" },
+    { "retention", "message", KEY_DURATION, true, AT(keep_message), 30 * DAY, SECOND, CONFIG_FOREVER, NULL,
+      "" },
+    { "retention", "report", KEY_DURATION, true, AT(keep_report), 30 * DAY, SECOND, CONFIG_FOREVER, NULL,
+      "what emitters say of themselves" },
+    { "retention", "quarantine", KEY_DURATION, true, AT(keep_quarantine), 30 * DAY, SECOND, CONFIG_FOREVER,
+      NULL, "" },
+    { "retention", "minute", KEY_DURATION, true, AT(keep_minute), 3 * DAY, HOUR, CONFIG_FOREVER, NULL,
+      "sums by minute" },
+    { "retention", "quarter", KEY_DURATION, true, AT(keep_quarter), 400 * DAY, 2 * DAY, CONFIG_FOREVER, NULL,
+      "by 15 minutes; at least as long as minute" },
+    { "retention", "day", KEY_DURATION, true, AT(keep_day), CONFIG_FOREVER, 2 * DAY, CONFIG_FOREVER, NULL,
+      "by day; at least as long as quarter" },
+    { "retention", "session", KEY_DURATION, true, AT(keep_session), 400 * DAY, SECOND, CONFIG_FOREVER, NULL,
+      "totals of a session, from its last event on; at least as long as its events" },
     { "log", "level", KEY_CHOICE, true, AT(log_level), 0, 0, 0, "error|warn|info|debug", "" },
 };
 #define KEYS (sizeof keys / sizeof *keys)
@@ -65,42 +99,21 @@ static int64_t *number_of(struct config *c, const struct key *k)
 
 /* ----------------------------------------------------------------- defaults */
 
-static void runtime_path(char *out, size_t size, const char *name)
-{
-    const char *dir = getenv("XDG_RUNTIME_DIR");
-
-    if (dir != NULL && dir[0] == '/')
-        snprintf(out, size, "%s/tollgate/%s", dir, name);
-    else
-        snprintf(out, size, "/tmp/tollgate-%u/%s", (unsigned)getuid(), name);
-}
-
-static void state_path(char *out, size_t size, const char *name)
-{
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-
-    if (state != NULL && state[0] == '/')
-        snprintf(out, size, "%s/tollgate/%s", state, name);
-    else if (home != NULL && home[0] == '/')
-        snprintf(out, size, "%s/.local/state/tollgate/%s", home, name);
-    else
-        snprintf(out, size, "/var/lib/tollgate/%s", name);
-}
-
 void config_default(struct config *c)
 {
     char socket[CONFIG_TEXT_MAX - 6];
 
     memset(c, 0, sizeof *c);
     for (size_t i = 0; i < KEYS; i++)
-        if (keys[i].type == KEY_NUMBER)
+        if (keys[i].type == KEY_NUMBER || keys[i].type == KEY_DURATION)
             *number_of(c, &keys[i]) = keys[i].initial;
-    runtime_path(socket, sizeof socket, "events.sock");
+    paths_runtime(socket, sizeof socket, "events.sock");
     snprintf(c->events[0], sizeof c->events[0], "ipc://%s", socket);
     c->event_endpoints = 1;
     snprintf(c->http, sizeof c->http, "127.0.0.1:7448");
-    state_path(c->database, sizeof c->database, "tollgate.db");
+    paths_state(c->database, sizeof c->database, PATHS_DATABASE);
     snprintf(c->synchronous, sizeof c->synchronous, "full");
+    snprintf(c->zone, sizeof c->zone, "UTC");
     snprintf(c->log_level, sizeof c->log_level, "info");
 }
 
@@ -111,6 +124,7 @@ struct parse {
     yaml_document_t document;
     struct config *config;
     char *error;
+    size_t line[KEYS]; /* where each key was given; 0: it was not */
 };
 
 static int fault(struct parse *p, const yaml_node_t *at, const struct key *k, const char *value,
@@ -149,6 +163,74 @@ static int read_number(struct parse *p, const struct key *k, const yaml_node_t *
     *number_of(p->config, k) = v;
     return 0;
 }
+
+/* ------------------------------------------------------------------ durations */
+
+static const struct {
+    char letter;
+    int64_t ms;
+} units[] = { { 'd', DAY }, { 'h', HOUR }, { 'm', MINUTE }, { 's', SECOND } };
+#define UNITS (sizeof units / sizeof *units)
+
+#define DURATION_MAX  (36500 * DAY)
+#define DURATION_TEXT 32
+
+/* "forever" or a whole number and a unit. */
+static bool parse_duration(const char *text, int64_t *out)
+{
+    char *end;
+
+    if (strcmp(text, "forever") == 0) {
+        *out = CONFIG_FOREVER;
+        return true;
+    }
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    for (size_t i = 0; i < UNITS; i++)
+        if (end[0] == units[i].letter && end[1] == '\0' && errno == 0 && n <= DURATION_MAX / units[i].ms) {
+            *out = n * units[i].ms;
+            return true;
+        }
+    return false;
+}
+
+/* In the largest unit that says it exactly. */
+static void duration_text(int64_t ms, char out[DURATION_TEXT])
+{
+    size_t i = 0;
+
+    if (ms == CONFIG_FOREVER) {
+        snprintf(out, DURATION_TEXT, "forever");
+        return;
+    }
+    while (i + 1 < UNITS && ms % units[i].ms != 0)
+        i++;
+    snprintf(out, DURATION_TEXT, "%lld%c", (long long)(ms / units[i].ms), units[i].letter);
+}
+
+static int read_duration(struct parse *p, const struct key *k, const yaml_node_t *n)
+{
+    const char *text = scalar(n);
+    char expected[120], min[DURATION_TEXT], max[DURATION_TEXT];
+    int64_t ms;
+
+    if (text != NULL && parse_duration(text, &ms) && ms >= k->min && ms <= k->max) {
+        *number_of(p->config, k) = ms;
+        return 0;
+    }
+    duration_text(k->min, min);
+    duration_text(k->max, max);
+    if (k->max == CONFIG_FOREVER)
+        snprintf(expected, sizeof expected, "a duration (90d, 12h, 15m, 30s) from %s to 36500d, or forever",
+                 min);
+    else
+        snprintf(expected, sizeof expected, "a duration (12h, 15m, 30s) from %s to %s", min, max);
+    return fault(p, n, k, text != NULL ? text : "(a list or a map)", expected);
+}
+
+/* ---------------------------------------------------------------------- texts */
 
 static bool is_choice(const char *choices, const char *text)
 {
@@ -200,6 +282,14 @@ bool config_split_address(const char *text, char *host, size_t host_size, uint16
     return true;
 }
 
+static bool is_zone(const char *name)
+{
+    struct zone *z = zone_open(name);
+
+    zone_close(z);
+    return z != NULL;
+}
+
 static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
 {
     const char *text = scalar(n);
@@ -215,6 +305,8 @@ static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
     if (k->type == KEY_ADDRESS && strcmp(text, "off") != 0 &&
         (!config_split_address(text, host, sizeof host, &port) || address_kind(host) == 0))
         return fault(p, n, k, text, "address:port, [address]:port (numeric) or off");
+    if (k->type == KEY_ZONE && !is_zone(text))
+        return fault(p, n, k, text, "a time zone of this machine, as Europe/Berlin or UTC");
     if (strcmp(k->name, "path") == 0 && text[0] != '/')
         return fault(p, n, k, text, "an absolute path");
     snprintf(text_of(p->config, k), CONFIG_TEXT_MAX, "%s", text);
@@ -254,9 +346,12 @@ static int read_endpoints(struct parse *p, const struct key *k, const yaml_node_
 
 static int read_key(struct parse *p, const struct key *k, const yaml_node_t *value)
 {
+    p->line[k - keys] = value->start_mark.line + 1;
     switch (k->type) {
     case KEY_NUMBER:
         return read_number(p, k, value);
+    case KEY_DURATION:
+        return read_duration(p, k, value);
     case KEY_ENDPOINTS:
         return read_endpoints(p, k, value);
     default:
@@ -354,33 +449,64 @@ static int read_root(struct parse *p)
     return 0;
 }
 
-/* What one key alone cannot say. */
-static int check_together(struct parse *p)
+/* ------------------------------------------------- what one key alone cannot say */
+
+/* The place of a key that was given, else of the other one: "name:line". */
+static int fault_together(struct parse *p, const struct key *k, const struct key *other, const char *what)
+{
+    size_t line = p->line[k - keys];
+
+    if (line == 0 && other != NULL)
+        line = p->line[other - keys];
+    snprintf(p->error, CONFIG_ERROR_MAX, "%.200s:%zu: %s.%s: %.250s", p->name, line, k->section, k->name,
+             what);
+    return -1;
+}
+
+static int check_token(struct parse *p)
 {
     struct config *c = p->config;
-    char host[CONFIG_TEXT_MAX];
+    char what[256], host[CONFIG_TEXT_MAX];
     uint16_t port;
 
     if (c->token_env[0] != '\0') {
         const char *token = getenv(c->token_env);
         if (token == NULL || token[0] == '\0' || strlen(token) >= sizeof c->token) {
-            snprintf(p->error, CONFIG_ERROR_MAX,
-                     "%.200s: listen.token_env: environment variable \"%.80s\" is empty where a token was "
-                     "expected",
-                     p->name, c->token_env);
-            return -1;
+            snprintf(what, sizeof what, "environment variable \"%.80s\" is empty where a token was expected",
+                     c->token_env);
+            return fault_together(p, find_key("listen", "token_env"), NULL, what);
         }
         snprintf(c->token, sizeof c->token, "%s", token);
     }
     if (c->token[0] == '\0' && config_split_address(c->http, host, sizeof host, &port) &&
         address_kind(host) != 4 && address_kind(host) != 6) {
-        snprintf(
-            p->error, CONFIG_ERROR_MAX,
-            "%.200s: listen.http: \"%.80s\" is not loopback: listen.token or listen.token_env was expected",
-            p->name, c->http);
-        return -1;
+        snprintf(what, sizeof what,
+                 "\"%.80s\" is not loopback: listen.token or listen.token_env was expected", c->http);
+        return fault_together(p, find_key("listen", "http"), NULL, what);
     }
     return 0;
+}
+
+/* What is coarser must be there when what is finer has gone. */
+static int check_order(struct parse *p, const char *coarser, const char *finer)
+{
+    const struct key *k = find_key("retention", coarser), *other = find_key("retention", finer);
+    char what[256], own[DURATION_TEXT], least[DURATION_TEXT];
+
+    if (*number_of(p->config, k) >= *number_of(p->config, other))
+        return 0;
+    duration_text(*number_of(p->config, k), own);
+    duration_text(*number_of(p->config, other), least);
+    snprintf(what, sizeof what, "\"%s\" where at least %s, as retention.%s, was expected", own, least, finer);
+    return fault_together(p, k, other, what);
+}
+
+static int check_together(struct parse *p)
+{
+    return check_token(p) != 0 || check_order(p, "quarter", "minute") != 0 ||
+                   check_order(p, "day", "quarter") != 0
+               ? -1
+               : 0;
 }
 
 /* What a file says is quoted in errors: control characters must not break the line. */
@@ -466,6 +592,10 @@ static void print_value(struct config *c, const struct key *k, FILE *out)
 {
     if (k->type == KEY_NUMBER) {
         fprintf(out, "%lld", (long long)*number_of(c, k));
+    } else if (k->type == KEY_DURATION) {
+        char text[DURATION_TEXT];
+        duration_text(*number_of(c, k), text);
+        fputs(text, out);
     } else if (k->type == KEY_ENDPOINTS) {
         for (int64_t i = 0; i < c->event_endpoints; i++) {
             fputs(i == 0 ? "[" : ", ", out);
@@ -499,7 +629,7 @@ void config_print(const struct config *config, FILE *out)
 
 static bool is_equal(struct config *a, struct config *b, const struct key *k)
 {
-    if (k->type == KEY_NUMBER)
+    if (k->type == KEY_NUMBER || k->type == KEY_DURATION)
         return *number_of(a, k) == *number_of(b, k);
     if (k->type != KEY_ENDPOINTS)
         return strcmp(text_of(a, k), text_of(b, k)) == 0;
@@ -509,6 +639,19 @@ static bool is_equal(struct config *a, struct config *b, const struct key *k)
         if (strcmp(a->events[i], b->events[i]) != 0)
             return false;
     return true;
+}
+
+void config_reload(struct config *running, const struct config *wanted)
+{
+    struct config from = *wanted;
+
+    for (size_t i = 0; i < KEYS; i++) {
+        if (!keys[i].reload)
+            continue;
+        bool is_number = keys[i].type == KEY_NUMBER || keys[i].type == KEY_DURATION;
+        memcpy(text_of(running, &keys[i]), text_of(&from, &keys[i]),
+               is_number ? sizeof(int64_t) : CONFIG_TEXT_MAX);
+    }
 }
 
 int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size)

@@ -15,6 +15,7 @@
 #define CONFIG_ENDPOINTS_MAX 8
 #define CONFIG_FILE_MAX      (1024 * 1024)
 #define CONFIG_ERROR_MAX     512
+#define CONFIG_FOREVER       INT64_MAX
 
 struct config {
     char events[CONFIG_ENDPOINTS_MAX][CONFIG_TEXT_MAX]; /* ZeroMQ endpoints */
@@ -26,11 +27,19 @@ struct config {
     char synchronous[CONFIG_TEXT_MAX];
     int64_t queue_events;
     int64_t http_connections;
+    int64_t per_ip; /* 0: no limit of its own */
+    int64_t http_timeout_ms;
+    int64_t streams;
     int64_t query_ms;
     int64_t quarantine_rows;
     int64_t stream_days;
     int64_t past_days;
     int64_t future_minutes;
+    char zone[CONFIG_TEXT_MAX];
+    int64_t combinations;
+    /* How long each kind is kept, in milliseconds, or CONFIG_FOREVER. */
+    int64_t keep_dispatch, keep_message, keep_report, keep_quarantine;
+    int64_t keep_minute, keep_quarter, keep_day, keep_session;
     char log_level[CONFIG_TEXT_MAX];
 };
 
@@ -49,6 +58,9 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 /* Writes every key as YAML that config_read takes. The token is left out when it came from the
  * environment. */
 void config_print(const struct config *c, FILE *out);
+
+/* Takes over from wanted the keys that a HUP changes. */
+void config_reload(struct config *running, const struct config *wanted);
 
 /* Names the keys in which the two differ although only a restart changes them; returns how many. */
 int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size);

@@ -5,6 +5,7 @@
  * everywhere and waited for here. Only this file exits.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,21 +17,26 @@
 
 #include "../../include/tollgate.h"
 #include "../base/log.h"
+#include "../base/paths.h"
+#include "../base/zone.h"
 #include "../http/server.h"
 #include "../ingest/post.h"
 #include "../ingest/socket.h"
 #include "../writer/writer.h"
 #include "config.h"
+#include "measures.h"
 #include "selftest.h"
 
 #define DAY_MS             86400000LL
-#define MINUTE_MS          60000LL
+#define SECOND_MS          1000LL
 #define SELFTEST_TURN_MS   200
 #define COMMIT_WAIT_MAX_MS 1000
 
 struct daemon {
     const char *config_path; /* NULL: no file */
     struct config config;
+    struct zone *zone;
+    struct retention_ages ages;
     struct counters counters;
     struct ticker commits;
     struct queue *queue;
@@ -64,21 +70,12 @@ static size_t hook_ready(void *arg, char reasons[][HTTP_REASON_BYTES], size_t ma
     return n;
 }
 
-static void hook_metrics(void *arg, http_metric_fn emit, void *sink)
+static void hook_metrics(void *arg, metric_fn emit, void *sink)
 {
     struct daemon *d = arg;
-    struct http_metric m = { .value = 0 };
+    struct measures all = { &d->counters, d->queue, d->writer, d->config.database, &d->ages };
 
-    count_set(&d->counters.queue_events, (int64_t)queue_weight(d->queue));
-#define EMIT(field, text, kind, suffix)              \
-    m.name = "tollgate_" #field suffix;              \
-    m.help = text;                                   \
-    m.type = kind;                                   \
-    m.value = (double)count_get(&d->counters.field); \
-    emit(sink, &m);
-#define EMIT_COUNTER(field, text) EMIT(field, text, "counter", "_total")
-#define EMIT_GAUGE(field, text)   EMIT(field, text, "gauge", "")
-    COLLECTOR_COUNTERS(EMIT_COUNTER, EMIT_GAUGE)
+    measures_emit(&all, emit, sink);
 }
 
 static uint64_t hook_commit_wait(void *arg, uint64_t seen, int timeout_ms)
@@ -93,21 +90,6 @@ static uint64_t hook_commit_wait(void *arg, uint64_t seen, int timeout_ms)
 
 /* ------------------------------------------------------------------ starting */
 
-/* The directories above a file, 0700 where we make them. */
-static int make_parents(const char *path)
-{
-    char dir[CONFIG_TEXT_MAX];
-
-    snprintf(dir, sizeof dir, "%s", path);
-    for (char *at = strchr(dir + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-            return -1;
-        *at = '/';
-    }
-    return 0;
-}
-
 /* The socket's directory must be ours alone: whoever can write there can stand in for us. */
 static int check_socket_directory(const char *endpoint, char *error, size_t size)
 {
@@ -117,7 +99,7 @@ static int check_socket_directory(const char *endpoint, char *error, size_t size
     if (strncmp(endpoint, "ipc://", 6) != 0)
         return 0;
     snprintf(dir, sizeof dir, "%s", endpoint + 6);
-    if (make_parents(dir) != 0) {
+    if (paths_make_parents(dir) != 0) {
         snprintf(error, size, "%.200s: %s", dir, strerror(errno));
         return -1;
     }
@@ -128,6 +110,21 @@ static int check_socket_directory(const char *endpoint, char *error, size_t size
     return -1;
 }
 
+/* At the start and on a HUP; the writer looks at them now and then. */
+static void set_ages(struct daemon *d)
+{
+    const struct config *c = &d->config;
+    const int64_t ms[RETENTION_KINDS] = {
+        [RETAIN_DISPATCH] = c->keep_dispatch, [RETAIN_MESSAGE] = c->keep_message,
+        [RETAIN_REPORT] = c->keep_report,     [RETAIN_QUARANTINE] = c->keep_quarantine,
+        [RETAIN_MINUTE] = c->keep_minute,     [RETAIN_QUARTER] = c->keep_quarter,
+        [RETAIN_DAY] = c->keep_day,           [RETAIN_SESSION] = c->keep_session,
+    };
+
+    for (int kind = 0; kind < RETENTION_KINDS; kind++)
+        retention_set_age(&d->ages, (enum retention_kind)kind, ms[kind]);
+}
+
 static int start_writer(struct daemon *d, char *error)
 {
     const struct config *c = &d->config;
@@ -135,10 +132,19 @@ static int start_writer(struct daemon *d, char *error)
         .path = c->database,
         .synchronous = c->synchronous,
         .stream_days = c->stream_days,
-        .journal = { c->past_days * DAY_MS, c->future_minutes * MINUTE_MS, c->quarantine_rows },
+        .journal = { .past_ms = c->past_days * DAY_MS,
+                     .future_ms = c->future_minutes * 60 * SECOND_MS,
+                     .quarantine_rows = c->quarantine_rows,
+                     .combinations = c->combinations,
+                     .ages = &d->ages },
     };
 
-    if (make_parents(c->database) != 0) {
+    if ((options.journal.zone = d->zone = zone_open(c->zone)) == NULL) {
+        snprintf(error, STORE_ERROR_MAX, "%.60s: this time zone cannot be read", c->zone);
+        return -1;
+    }
+    set_ages(d);
+    if (paths_make_parents(c->database) != 0) {
         snprintf(error, STORE_ERROR_MAX, "%.300s: %s", c->database, strerror(errno));
         return -1;
     }
@@ -175,6 +181,9 @@ static int start_http(struct daemon *d, char *error)
         .database = d->config.database,
         .endpoints = endpoints,
         .connections = (unsigned)d->config.http_connections,
+        .per_ip = (unsigned)d->config.per_ip,
+        .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
+        .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
         .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait },
     };
@@ -210,6 +219,7 @@ static void stop(struct daemon *d)
     writer_stop(d->writer);
     socket_free(d->socket);
     queue_free(d->queue);
+    zone_close(d->zone);
 }
 
 /* ------------------------------------------------------------------- running */
@@ -243,7 +253,8 @@ static void reload(struct daemon *d)
         log_error("reload", "result=\"nothing changed\" text=\"%s\"", error);
         return;
     }
-    memcpy(d->config.log_level, wanted.log_level, sizeof wanted.log_level);
+    config_reload(&d->config, &wanted);
+    set_ages(d);
     log_set_level((enum log_level)log_level_code(wanted.log_level));
     if (config_frozen(&d->config, &wanted, frozen, sizeof frozen) > 0)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
@@ -378,5 +389,7 @@ int main(int argc, char **argv)
         config_print(&d.config, stdout);
         return 0;
     }
+    mallopt(M_ARENA_MAX, 2);            /* else each of a few hundred threads may keep memory of its own */
+    mallopt(M_TRIM_THRESHOLD, 1 << 18); /* and what large frames took is given back */
     return serve(&d);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "../base/histogram.h"
 #include "server.h"
 #include "text.h"
 
@@ -17,15 +18,22 @@
 /* Counted by connection threads, read by whoever shows them. */
 struct http_counters {
     _Atomic uint64_t requests[METRICS_ROUTES][METRICS_STATUSES];
-    _Atomic uint64_t seconds_count[METRICS_ROUTES];
-    _Atomic uint64_t seconds_us[METRICS_ROUTES]; /* sum */
-    _Atomic int64_t connections;                 /* open now */
-    _Atomic uint64_t cut;                        /* answers that ended visibly broken */
+    struct histogram duration_us[METRICS_ROUTES];
+    _Atomic int64_t connections; /* open now */
+    _Atomic int64_t streams;     /* live streams (/v1/stream) open now */
+    _Atomic uint64_t cut;        /* answers that ended visibly broken */
 };
 
-/* Writes the counters, then those of the hooks. names: of the routes, METRICS_ROUTES of them, NULL
- * where there is none. */
-void metrics_write(struct http_counters *c, const char *const *names, const struct http_hooks *hooks,
-                   struct text *out);
+/* What metrics_write shows. names: of the routes, METRICS_ROUTES of them, NULL where there is none. */
+struct metrics_sources {
+    struct http_counters *counters;
+    const char *const *names;
+    struct histogram *queries; /* NULL: none are counted */
+    int64_t connections_limit, streams_limit;
+    const struct http_hooks *hooks;
+};
+
+/* Writes everything, then what the hooks tell. */
+void metrics_write(const struct metrics_sources *from, struct text *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +57,25 @@ int request_times(const struct request *r, struct problem *p, int64_t *from_ms, 
 int request_filters(const struct request *r, int end, struct problem *p, struct filter *f)
 {
     for (unsigned i = 0; i < r->params; i++) {
-        int field = field_find(r->param[i].name, strlen(r->param[i].name), end);
-        if (field >= 0 && filter_add(f, (enum field_id)field, r->param[i].value, p) != 0)
+        const char *name = r->param[i].name, *value = r->param[i].value;
+        size_t len = strlen(name), tag_len;
+        int field = field_find(name, len, end);
+        const char *tag = field_tag(name, len, &tag_len);
+        if (field >= 0 && filter_add(f, (enum field_id)field, value, p) != 0)
+            return -1;
+        if (tag && filter_add_tag(f, tag, value, p) != 0)
             return -1;
     }
     return 0;
+}
+
+bool peer_gone(struct MHD_Connection *connection, int wait_ms)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd fd = { .fd = info ? info->connect_fd : -1, .events = POLLRDHUP };
+
+    return poll(&fd, 1, wait_ms) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 struct monotime request_deadline(const struct request *r)

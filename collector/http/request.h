@@ -22,13 +22,22 @@
 struct http_server {
     struct MHD_Daemon *daemon;                    /* owned */
     struct query_pool *pool;                      /* owned */
+    struct query_pool *exporters;                 /* owned; two connections, of all exports */
+    struct query_pool *viewers;                   /* owned; one connection, of all live streams */
+    int64_t viewers_rest_until_us;                /* of whoever has borrowed that connection */
     char *address, *token, *database, *endpoints; /* owned */
-    unsigned connections, query_ms, timeout_s;
+    unsigned connections, streams, query_ms, timeout_s;
     uint16_t port;
     int64_t started_ms; /* wall time */
     struct http_hooks hooks;
     atomic_bool stopping;
+    _Atomic int64_t exports; /* open now */
     struct http_counters counters;
+};
+
+/* What is known of a connection; its thread's own. */
+struct http_connection {
+    bool stream; /* it has a place among the live streams, until it is closed */
 };
 
 struct request_param {
@@ -39,6 +48,7 @@ struct request {
     struct http_server *server;
     struct MHD_Connection *connection;
     const struct route *route; /* NULL: no such path */
+    const char *rest;          /* what the path has in the place of {id}; borrowed from the connection */
     struct text body;
     size_t body_seen; /* bytes that came, kept or not */
     struct request_param param[REQUEST_PARAMS_MAX];
@@ -46,6 +56,8 @@ struct request {
     int64_t begun_us;
     int status;               /* answered with this; 0: not yet */
     enum MHD_Result result;   /* of queueing the answer */
+    bool head;                /* only the head of the answer is asked for */
+    bool endless;             /* the answer ends when the peer goes */
     bool truncated;           /* told as a header, where the format has no place for it */
     char next[EVENTS_CURSOR]; /* the cursor of the next page; empty: none */
     struct problem refusal;   /* status not 0: the answer, once the body is read */
@@ -61,8 +73,11 @@ int request_number(const struct request *r, const char *name, unsigned max, stru
 /* Parses `from` and `to` into what is there already. 0 or -1. */
 int request_times(const struct request *r, struct problem *p, int64_t *from_ms, int64_t *to_ms);
 
-/* Adds a term for each parameter that is a field before end. 0 or -1. */
+/* Adds a term for each parameter that is a field before end, or a tag. 0 or -1. */
 int request_filters(const struct request *r, int end, struct problem *p, struct filter *f);
+
+/* Whether the peer has gone, or goes within wait_ms: nobody waits for the answer any more. */
+bool peer_gone(struct MHD_Connection *connection, int wait_ms);
 
 /* When the request's query must be done. */
 struct monotime request_deadline(const struct request *r);
@@ -79,6 +94,7 @@ int request_format(const struct request *r, bool ndjson, struct problem *p, enum
 #define TYPE_JSON    "application/json"
 #define TYPE_NDJSON  "application/x-ndjson"
 #define TYPE_CSV     "text/csv; charset=utf-8"
+#define TYPE_STREAM  "text/event-stream"
 #define TYPE_PROBLEM "application/problem+json"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 

@@ -7,9 +7,15 @@
 #include "../query/field.h"
 
 static const char *const no_params[] = { NULL };
-static const char *const usage_params[] = { "from", "to", "bucket", "group_by", "limit", "format", NULL };
+static const char *const usage_params[] = { "from", "to",      "bucket", "tz",     "group_by", "order",
+                                            "top",  "compare", "limit",  "format", NULL };
 static const char *const events_params[] = { "kind",  "from",   "to",   "order",      "limit",
                                              "after", "format", "wait", "superseded", NULL };
+static const char *const sessions_params[] = { "from",  "to",    "search", "order",
+                                               "limit", "after", "format", NULL };
+static const char *const session_params[] = { "source", "limit", "after", NULL };
+static const char *const rows_params[] = { "from", "to", "order", "limit", "format", NULL };
+static const char *const stream_params[] = { "kind", "after", NULL };
 static const char *const post_params[] = { "source", NULL };
 
 static const struct route routes[] = {
@@ -25,6 +31,27 @@ static const struct route routes[] = {
       .post_params = post_params,
       .get = show_events,
       .post = take_events },
+    { .path = "/v1/sessions",
+      .fields = true,
+      .fields_end = FIELD_SESSION_END,
+      .params = sessions_params,
+      .get = show_sessions },
+    { .path = "/v1/sessions/{id}", .params = session_params, .get = show_session },
+    { .path = "/v1/agents",
+      .fields = true,
+      .fields_end = FIELD_DIMS_END,
+      .params = rows_params,
+      .get = show_agents },
+    { .path = "/v1/models",
+      .fields = true,
+      .fields_end = FIELD_DIMS_END,
+      .params = rows_params,
+      .get = show_models },
+    { .path = "/v1/stream",
+      .fields = true,
+      .fields_end = FIELDS,
+      .params = stream_params,
+      .get = show_stream },
     { .path = "/healthz", .open = true, .params = no_params, .get = show_health },
     { .path = "/readyz", .params = no_params, .get = show_ready },
     { .path = "/version", .params = no_params, .get = show_version },
@@ -34,13 +61,18 @@ static const struct route routes[] = {
 _Static_assert(ROUTES < METRICS_ROUTES, "no room to count every route");
 
 const char *route_names[METRICS_ROUTES] = {
-    "/v1/usage", "/v1/events", "/healthz", "/readyz", "/version", "/metrics", [METRICS_ROUTES - 1] = "other"
+    "/v1/usage",  "/v1/events", "/v1/sessions", "/v1/sessions/{id}",
+    "/v1/agents", "/v1/models", "/v1/stream",   "/healthz",
+    "/readyz",    "/version",   "/metrics",     [METRICS_ROUTES - 1] = "other"
 };
 
-const struct route *route_find(const char *path)
+const struct route *route_find(const char *path, const char **rest)
 {
     for (size_t i = 0; i < ROUTES; i++) {
-        if (strcmp(routes[i].path, path) == 0)
+        const char *brace = strchr(routes[i].path, '{');
+        size_t len = brace ? (size_t)(brace - routes[i].path) : 0;
+        *rest = path + len;
+        if (brace ? strncmp(routes[i].path, path, len) == 0 && path[len] : strcmp(routes[i].path, path) == 0)
             return &routes[i];
     }
     return NULL;
@@ -75,17 +107,23 @@ static size_t known_names(const struct reading *in, const char *names[ROUTE_PARA
         names[n] = in->names[n];
     for (int i = 0; i < in->fields_end; i++)
         names[n++] = fields[i].name;
+    if (in->fields_end > 0)
+        names[n++] = FIELD_TAG_NAME "NAME";
     return n;
 }
-_Static_assert(FIELDS + 10 < ROUTE_PARAMS_MAX, "no room for every parameter's name");
+_Static_assert(FIELDS + 14 < ROUTE_PARAMS_MAX, "no room for every parameter's name");
 
 /* The parameter's full name, or NULL. */
 static const char *known(const struct reading *in, const char *name)
 {
+    size_t tag_len;
+
     for (size_t i = 0; in->names[i]; i++) {
         if (strcmp(in->names[i], name) == 0)
             return in->names[i];
     }
+    if (in->fields_end > 0 && field_tag(name, strlen(name), &tag_len))
+        return name;
     int field = field_find(name, strlen(name), in->fields_end);
     return field < 0 ? NULL : fields[field].name;
 }
@@ -125,8 +163,9 @@ static enum MHD_Result take_param(void *arg, enum MHD_ValueKind kind, const char
         unknown(in, key, value);
     } else if (request_param(r, name)) {
         problem_fill_parameter(in->p, key, value, "once; several values are separated by commas");
+    } else if (r->params == REQUEST_PARAMS_MAX) {
+        problem_fill_parameter(in->p, key, value, "fewer parameters");
     } else {
-        /* As many as there are names, so there is room. */
         r->param[r->params++] = (struct request_param){ name, value };
         in->failed = false;
     }

@@ -19,7 +19,9 @@ struct route {
     void (*post)(struct request *);
 };
 
-const struct route *route_find(const char *path);
+/* NULL: no such path. A route's path may end in {id}, which stands for anything but nothing, slashes too;
+ * *rest is what stands there (decoded, as the path is). */
+const struct route *route_find(const char *path, const char **rest);
 const char *route_allow(const struct route *route);
 
 /* Names of the routes for the counters, METRICS_ROUTES of them; the last one is for unknown paths. */
@@ -30,8 +32,13 @@ int route_number(const struct route *route);
  * and what is not text. 0, or -1 and *p filled. */
 int route_params(struct request *r, bool post, struct problem *p);
 
-void show_usage(struct request *r);  /* show_usage.c */
-void show_events(struct request *r); /* show_events.c */
+void show_usage(struct request *r);    /* show_usage.c */
+void show_events(struct request *r);   /* show_events.c */
+void show_sessions(struct request *r); /* show_sessions.c */
+void show_session(struct request *r);
+void show_agents(struct request *r); /* show_agents.c */
+void show_models(struct request *r);
+void show_stream(struct request *r); /* show_stream.c */
 void show_health(struct request *r); /* show_status.c */
 void show_ready(struct request *r);
 void show_version(struct request *r);

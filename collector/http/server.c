@@ -26,6 +26,10 @@
 #define HTTP_DRAIN_MAX   (4 * HTTP_BODY_MAX) /* of a body that is refused */
 #define HTTP_OVERFLOW    16u /* connections over the limit that are told so; more are closed unheard */
 #define HTTP_BACKLOG     128
+/* Page caches of the connections that exports and live streams have to themselves, so that they take none
+ * from queries. */
+#define HTTP_EXPORTERS_KIB 512
+#define HTTP_VIEWERS_KIB   256
 
 /* -------------------------------------------------------------- requests */
 
@@ -35,7 +39,8 @@ static int request_check(struct request *r, const char *method, struct problem *
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
     bool get = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 
-    if (atomic_load(&r->server->counters.connections) > r->server->connections)
+    if (atomic_load(&r->server->counters.connections) - atomic_load(&r->server->counters.streams) >
+        r->server->connections)
         return problem_set(p, 503, "too many connections (limit %u)", r->server->connections);
     if (guard_request(r, post, p) != 0)
         return -1;
@@ -86,8 +91,9 @@ static enum MHD_Result request_begin(struct http_server *s, struct MHD_Connectio
     *slot = r;
     r->server = s;
     r->connection = connection;
+    r->head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     r->begun_us = mono_us();
-    r->route = route_find(url);
+    r->route = route_find(url, &r->rest);
     request_check(r, method, &r->refusal);
 
     const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -128,9 +134,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **sl
         return;
     int route = route_number(r->route);
     atomic_fetch_add(&s->counters.requests[route][r->status], 1);
-    atomic_fetch_add(&s->counters.seconds_count[route], 1);
-    atomic_fetch_add(&s->counters.seconds_us[route], (uint64_t)(mono_us() - r->begun_us));
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    histogram_add(&s->counters.duration_us[route], mono_us() - r->begun_us);
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->endless)
         atomic_fetch_add(&s->counters.cut, 1);
     text_fini(&r->body);
     free(r);
@@ -141,10 +146,18 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
                           enum MHD_ConnectionNotificationCode code)
 {
     struct http_server *s = cls;
+    struct http_connection *c = *slot;
 
     (void)connection;
-    (void)slot;
-    atomic_fetch_add(&s->counters.connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *slot = calloc(1, sizeof *c); /* NULL: it cannot become a stream */
+        atomic_fetch_add(&s->counters.connections, 1);
+        return;
+    }
+    atomic_fetch_sub(&s->counters.connections, 1);
+    if (c && c->stream)
+        atomic_fetch_sub(&s->counters.streams, 1);
+    free(c);
 }
 
 /* -------------------------------------------------------------- start, stop */
@@ -184,18 +197,20 @@ static struct MHD_Daemon *daemon_start(struct http_server *s, const struct liste
     unsigned flags =
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
 
-    return MHD_start_daemon(flags | (l->v6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL, on_request, s,
-                            MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
-                            s->connections + HTTP_OVERFLOW, MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_ip,
-                            MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)HTTP_HEADER_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags | (l->v6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, l->fd,
+        MHD_OPTION_CONNECTION_LIMIT, s->connections + s->streams + HTTP_OVERFLOW,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_ip, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_MAX, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)HTTP_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
 static void server_free(struct http_server *s)
 {
     pool_free(s->pool);
+    pool_free(s->exporters);
+    pool_free(s->viewers);
     free(s->address);
     free(s->token);
     free(s->database);
@@ -214,12 +229,15 @@ static struct http_server *server_new(const struct http_options *opt)
     s->endpoints = strdup(opt->endpoints ? opt->endpoints : "");
     s->token = opt->token && opt->token[0] ? strdup(opt->token) : NULL;
     s->pool = pool_new(opt->database);
+    s->exporters = pool_new_of(opt->database, 2, HTTP_EXPORTERS_KIB);
+    s->viewers = pool_new_of(opt->database, 1, HTTP_VIEWERS_KIB);
+    s->streams = opt->streams ? opt->streams : HTTP_STREAMS;
     s->connections = opt->connections ? opt->connections : HTTP_CONNECTIONS;
     s->timeout_s = opt->timeout_s ? opt->timeout_s : HTTP_TIMEOUT_S;
     s->query_ms = opt->query_ms ? opt->query_ms : HTTP_QUERY_MS;
     s->started_ms = wall_ms();
     s->hooks = opt->hooks;
-    if (!s->address || !s->database || !s->endpoints || !s->pool ||
+    if (!s->address || !s->database || !s->endpoints || !s->pool || !s->exporters || !s->viewers ||
         (opt->token && opt->token[0] && !s->token)) {
         server_free(s);
         return NULL;
@@ -271,6 +289,8 @@ void http_stop(struct http_server *s)
         return;
     atomic_store(&s->stopping, true);
     pool_stop(s->pool);
+    pool_stop(s->exporters);
+    pool_stop(s->viewers);
     MHD_stop_daemon(s->daemon);
     server_free(s);
 }

@@ -14,29 +14,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_BODY_MAX      (4u << 20)  /* bytes of a POST body; over it: 413 */
-#define HTTP_HEADER_MAX    (32u << 10) /* bytes of request line and headers; over it: 431 or 414 */
-#define HTTP_CONNECTIONS   256         /* default limit; over it: 503 and the connection closes */
-#define HTTP_TIMEOUT_S     30          /* default: a connection on which nothing moves is closed */
-#define HTTP_QUERY_MS      10000       /* default deadline of a query; over it: 504 */
-#define HTTP_WAIT_MAX_MS   60000       /* longest long-poll */
-#define HTTP_REASONS_MAX   16
-#define HTTP_REASON_BYTES  200
-#define HTTP_METRIC_LABELS 4
-#define HTTP_ERROR_BYTES   256
+#include "../base/metric.h"
 
-/* One sample for /metrics. Samples of one name must follow each other. Strings are borrowed for
- * the call; label values may hold any byte. Labels end at the first NULL name. */
-struct http_metric {
-    const char *name; /* "tollgate_events_stored_total" */
-    const char *help;
-    const char *type; /* "counter" or "gauge" */
-    struct {
-        const char *name, *value;
-    } labels[HTTP_METRIC_LABELS];
-    double value;
-};
-typedef void (*http_metric_fn)(void *sink, const struct http_metric *sample);
+#define HTTP_BODY_MAX     (4u << 20)  /* bytes of a POST body; over it: 413 */
+#define HTTP_HEADER_MAX   (32u << 10) /* bytes of request line and headers; over it: 431 or 414 */
+#define HTTP_CONNECTIONS  256         /* default limit; over it: 503 and the connection closes */
+#define HTTP_STREAMS      128   /* default limit of live streams, which are not among these; over it: 503 */
+#define HTTP_TIMEOUT_S    30    /* default: a connection on which nothing moves is closed */
+#define HTTP_QUERY_MS     10000 /* default deadline of a query; over it: 504 */
+#define HTTP_WAIT_MAX_MS  60000 /* longest long-poll */
+#define HTTP_REASONS_MAX  16
+#define HTTP_REASON_BYTES 200
+#define HTTP_ERROR_BYTES  256
 
 /* What the daemon tells HTTP. Any may be NULL; what stands behind it then answers 404 (post), is
  * always true (ready), empty (metrics), or does not wait (commit_wait). */
@@ -54,7 +43,7 @@ struct http_hooks {
     size_t (*ready)(void *arg, char reasons[][HTTP_REASON_BYTES], size_t max);
 
     /* Enumerates the daemon's counters. */
-    void (*metrics)(void *arg, http_metric_fn emit, void *sink);
+    void (*metrics)(void *arg, metric_fn emit, void *sink);
 
     /* Waits up to timeout_ms until the number of commits is greater than seen; returns the number
      * now. timeout_ms 0: does not wait. Should return early when the daemon stops; http asks in
@@ -70,6 +59,7 @@ struct http_options {
     const char *database;  /* path of the SQLite file; must exist when the first query comes */
     const char *endpoints; /* where events come in, for /version; space separated; may be NULL */
     unsigned connections;  /* limit over all peers */
+    unsigned streams;      /* limit of live streams; their connections do not count as others */
     unsigned per_ip;       /* limit of one peer address; 0: none */
     unsigned timeout_s;
     unsigned query_ms;

@@ -61,7 +61,7 @@ static void event_json(struct text *t, const struct events_row *row)
 {
     text_str(t, "{");
     for (int i = FIRST_SHOWN; i < events_columns_count; i++) {
-        if (sqlite3_column_type(row->stmt, i) != SQLITE_NULL)
+        if (events_columns[i].sql[row->table] && sqlite3_column_type(row->stmt, i) != SQLITE_NULL)
             column_json(t, row, i);
     }
     text_str(t, "}");
@@ -76,23 +76,31 @@ static bool in_tables(const struct events_column *c, unsigned tables)
     return false;
 }
 
+static void column_csv(struct text *t, const struct events_row *row, int i)
+{
+    const struct events_column *c = &events_columns[i];
+    char when[WHEN_TEXT];
+    size_t len = 0;
+
+    if (!c->sql[row->table] || sqlite3_column_type(row->stmt, i) == SQLITE_NULL)
+        return;
+    if (c->type == EVENTS_INT) {
+        text_int(t, sqlite3_column_int64(row->stmt, i));
+    } else if (c->type == EVENTS_HEX) {
+        hex_show(t, row, i);
+    } else {
+        const char *s = column_text(row, i, when, &len);
+        text_csv(t, true, s ? s : "", len);
+    }
+}
+
 static void event_csv(struct text *t, unsigned tables, const struct events_row *row)
 {
-    char when[WHEN_TEXT];
-
     for (int i = FIRST_SHOWN; i < events_columns_count; i++) {
-        size_t len = 0;
-        const char *s = NULL;
         if (!in_tables(&events_columns[i], tables))
             continue;
-        if (events_columns[i].type == EVENTS_HEX) {
-            text_str(t, i > FIRST_SHOWN ? "," : "");
-            hex_show(t, row, i);
-            continue;
-        }
-        if (sqlite3_column_type(row->stmt, i) != SQLITE_NULL)
-            s = column_text(row, i, when, &len);
-        text_csv(t, i == FIRST_SHOWN, s ? s : "", len);
+        text_add(t, ",", i > FIRST_SHOWN);
+        column_csv(t, row, i);
     }
     text_str(t, "\r\n");
 }

@@ -72,9 +72,16 @@ void show_version(struct request *r)
 
 void show_metrics(struct request *r)
 {
+    struct http_server *s = r->server;
+    struct metrics_sources from = { .counters = &s->counters,
+                                    .names = route_names,
+                                    .queries = pool_durations(s->pool),
+                                    .connections_limit = s->connections,
+                                    .streams_limit = s->streams,
+                                    .hooks = &s->hooks };
     struct text t = { 0 };
 
-    metrics_write(&r->server->counters, route_names, &r->server->hooks, &t);
+    metrics_write(&from, &t);
     answer_text(r, 200, TYPE_METRICS, &t);
 }
 

@@ -3,148 +3,223 @@
 
 #include "../query/usage.h"
 #include "../query/when.h"
+#include "columns.h"
 #include "routes.h"
+#include "usage_params.h"
 
 #define MINUTE_MS  60000
 #define DAY_MS     86400000
 #define BUCKET_MAX 366LL * DAY_MS
 
+/* What is read of a request besides numbers and borrowed strings. */
+struct reading {
+    struct usage_request q;
+    char tag[FILTER_TAGS_MAX][FIELD_TAG_MAX]; /* names to group by */
+    unsigned tags;
+};
+
 /* ---------------------------------------------------------------- reading */
+
+#define BUCKET_EXPECTED \
+    "whole minutes, up to 366 days: 1m, 5m, 15m, 1h, 1d; or hour, day, week, month in the time zone"
 
 static int read_bucket(const struct request *r, struct problem *p, struct usage_request *q)
 {
+    static const char *const units[] = {
+        [ZONE_HOUR] = "hour", [ZONE_DAY] = "day", [ZONE_WEEK] = "week", [ZONE_MONTH] = "month"
+    };
     const char *text = request_param(r, "bucket");
 
     if (!text)
         return 0;
+    for (int i = ZONE_HOUR; i <= ZONE_MONTH; i++) {
+        if (strcmp(text, units[i]) == 0) {
+            q->bucket = BUCKET_CALENDAR;
+            q->bucket_unit = (enum zone_unit)i;
+            return 0;
+        }
+    }
+    q->bucket = BUCKET_FIXED;
     if (when_span(text, &q->bucket_ms) != 0 || q->bucket_ms % MINUTE_MS != 0 || q->bucket_ms > BUCKET_MAX)
-        return problem_parameter(p, "bucket", text, "whole minutes, up to 366 days: 1m, 5m, 15m, 1h, 1d");
-    if ((q->to_ms - q->from_ms) / q->bucket_ms > USAGE_BUCKETS_MAX)
-        return problem_parameter(p, "bucket", text, "at most 100000 buckets between from and to");
+        return problem_parameter(p, "bucket", text, BUCKET_EXPECTED);
     return 0;
 }
 
-static int read_group(const char *name, size_t len, const char *list, struct problem *p,
-                      struct usage_request *q)
+/* A name to group by: a field's, or `tag:` and a tag's. False: neither, or too many tags. */
+static bool group_name(const char *name, size_t len, struct reading *in, enum field_id *field, char **tag)
 {
-    int field = field_find(name, len, FIELD_SESSION_END);
+    size_t tag_len;
+    const char *at = field_tag(name, len, &tag_len);
+    int found = field_find(name, len, FIELD_SESSION_END);
 
-    if (field < 0)
+    *tag = NULL;
+    *field = at ? FIELD_tag : (enum field_id)found;
+    if (!at)
+        return found >= 0;
+    if (in->tags == FILTER_TAGS_MAX)
+        return false;
+    *tag = in->tag[in->tags++];
+    memcpy(*tag, at, tag_len);
+    (*tag)[tag_len] = 0;
+    return true;
+}
+
+static int read_group(const char *name, size_t len, const char *list, struct problem *p, struct reading *in)
+{
+    struct usage_request *q = &in->q;
+    enum field_id field;
+    char *tag;
+
+    if (!group_name(name, len, in, &field, &tag))
         return problem_parameter(
             p, "group_by", list,
             "a comma-separated list of source, agent_id, user_id, provider, model, "
             "requested_model, surface, channel, lane, trigger, granularity, status, error_type, "
-            "session_id, parent_session_id, root_session_id");
+            "session_id, parent_session_id, root_session_id, and tag:NAME for up to 8 tags");
     for (unsigned i = 0; i < q->groups; i++) {
-        if ((int)q->group[i] == field)
+        if (q->group[i] == field && (!tag || strcmp(tag, q->tag[i]) == 0))
             return problem_parameter(p, "group_by", list, "each name once");
     }
-    q->group[q->groups++] = (enum field_id)field;
+    q->tag[q->groups] = tag;
+    q->group[q->groups++] = field;
     return 0;
 }
 
-static int read_groups(const struct request *r, struct problem *p, struct usage_request *q)
+static int read_groups(const struct request *r, struct problem *p, struct reading *in)
 {
     const char *list = request_param(r, "group_by"), *at = list;
 
     while (at) {
         size_t len = strcspn(at, ",");
-        if (read_group(at, len, list, p, q) != 0)
+        if (read_group(at, len, list, p, in) != 0)
             return -1;
         at = at[len] ? at + len + 1 : NULL;
     }
     return 0;
 }
 
-static int read_request(const struct request *r, struct problem *p, struct usage_request *q)
+static int read_compare(const struct request *r, struct problem *p, struct usage_request *q)
 {
-    int64_t now = wall_ms();
+    const char *text = request_param(r, "compare");
+
+    q->compare = text != NULL;
+    return text && strcmp(text, "previous") != 0 ? problem_parameter(p, "compare", text, "previous") : 0;
+}
+
+static int read_request(const struct request *r, struct problem *p, struct reading *in)
+{
+    struct usage_request *q = &in->q;
 
     q->limit = USAGE_LIMIT;
-    q->from_ms = now - DAY_MS;
-    q->to_ms = (now / MINUTE_MS + 1) * MINUTE_MS; /* clocks that run a little ahead are seen too */
-    if (request_times(r, p, &q->from_ms, &q->to_ms) != 0 || read_bucket(r, p, q) != 0 ||
-        read_groups(r, p, q) != 0 || request_number(r, "limit", USAGE_LIMIT_MAX, p, &q->limit) != 0)
+    q->tz = request_param(r, "tz");
+    if (usage_params_times(r, p, q) != 0 || read_bucket(r, p, q) != 0 || read_groups(r, p, in) != 0 ||
+        usage_params_order(r, p, q) != 0 || read_compare(r, p, q) != 0 ||
+        request_number(r, "top", USAGE_LIMIT_MAX, p, &q->top) != 0 ||
+        request_number(r, "limit", USAGE_LIMIT_MAX, p, &q->limit) != 0)
         return -1;
     return request_filters(r, FIELD_SESSION_END, p, &q->filter);
 }
 
 /* ---------------------------------------------------------------- showing */
 
-/* The numbers of a row that are always known, in the order in which they are shown. */
-static const char *const count_names[] = { "calls",   "errors",         "blocked",
-                                           "aborted", "status_unknown", "partial" };
-#define COUNTS (sizeof count_names / sizeof *count_names)
+#define ROW_BYTES  1024 /* of JSON, more or less */
+#define HEAD_BYTES (sizeof FIELD_TAG_NAME + FIELD_TAG_MAX)
 
-static void counts_of(const struct usage_sums *s, int64_t out[COUNTS])
+/* What a group is called in the answer. */
+static const char *group_head(const struct usage_request *q, unsigned i, char out[HEAD_BYTES])
 {
-    const int64_t counts[COUNTS] = { s->calls,   s->errors,         s->blocked,
-                                     s->aborted, s->status_unknown, s->partial };
-
-    memcpy(out, counts, sizeof counts);
+    if (q->group[i] != FIELD_tag)
+        return fields[q->group[i]].name;
+    strcpy(out, FIELD_TAG_NAME);
+    return strcat(out, q->tag[i]);
 }
 
-static void sums_json(struct text *t, const struct usage_sums *s)
+/* The name of a tag is anybody's text. */
+static void put_tag(struct columns *c, const char *head, const char *name, size_t len)
 {
-    int64_t counts[COUNTS];
-
-    counts_of(s, counts);
-    for (size_t i = 0; i < COUNTS; i++)
-        text_key_int(t, count_names[i], counts[i]);
-    for (int i = 0; i < DISPATCH_SUMS; i++) {
-        text_key(t, usage_num_names[i]);
-        if (s->known[i] > 0)
-            text_int(t, s->sum[i]);
-        else
-            text_str(t, "null");
-        text_fmt(t, ",\"%s_unknown\":", usage_num_names[i]);
-        text_int(t, s->calls - s->known[i]);
-    }
+    text_str(c->t, c->begun ? "," : "");
+    text_json(c->t, head, strlen(head));
+    text_str(c->t, ":");
+    if (name)
+        text_json(c->t, name, len);
+    else
+        text_str(c->t, "null");
+    c->begun = true;
 }
 
-static void row_json(struct text *t, const struct usage_answer *a, const struct usage_row *row)
+/* What stands before the numbers of a row. */
+static void put_names(struct columns *c, const struct usage_answer *a, const struct usage_row *row)
 {
     const struct usage_request *q = a->request;
-    char when[WHEN_TEXT];
-    size_t len;
+    char when[WHEN_TEXT], head[HEAD_BYTES];
 
-    text_str(t, "{");
-    if (q->bucket_ms) {
-        when_format(row->bucket * q->bucket_ms, when);
-        text_key_str(t, "bucket", when);
-        text_key_int(t, "bucket_ms", row->bucket * q->bucket_ms);
+    if (q->bucket != BUCKET_NONE) {
+        when_format(a->bucket_ms[row->bucket], when);
+        column_text(c, "bucket", when, strlen(when));
+        if (!c->csv)
+            column_int(c, "bucket_ms", true, a->bucket_ms[row->bucket]);
     }
     for (unsigned i = 0; i < q->groups; i++) {
+        size_t len = 0;
         const char *name = usage_name(a, row, i, &len);
-        text_key(t, fields[q->group[i]].name);
-        if (name)
-            text_json(t, name, len);
+        if (q->group[i] == FIELD_tag && !c->csv)
+            put_tag(c, group_head(q, i, head), name, len);
         else
-            text_str(t, "null");
+            column_text(c, group_head(q, i, head), name, len);
     }
-    sums_json(t, &row->sums);
+    if (q->top > 0)
+        column_bool(c, "other", row->group == USAGE_OTHER);
+}
+
+static void put_previous(struct text *t, const struct usage_row *previous)
+{
+    struct columns c = { .t = t };
+
+    text_str(t, ",\"previous\":{");
+    column_usage(&c, previous);
     text_str(t, "}");
 }
 
-static void head_json(struct text *t, const struct request *r, const struct usage_request *q)
+static void put_row(struct text *t, const struct usage_answer *a, size_t i)
 {
-    char when[WHEN_TEXT];
+    struct columns c = { .t = t };
 
-    when_format(q->from_ms, when);
-    text_key_str(t, "from", when);
-    text_key_int(t, "from_ms", q->from_ms);
-    when_format(q->to_ms, when);
-    text_key_str(t, "to", when);
-    text_key_int(t, "to_ms", q->to_ms);
-    text_key(t, "bucket");
-    if (q->bucket_ms)
-        text_json(t, request_param(r, "bucket"), strlen(request_param(r, "bucket")));
-    else
-        text_str(t, "null");
-    text_key(t, "group_by");
-    text_str(t, "[");
-    for (unsigned i = 0; i < q->groups; i++)
-        text_fmt(t, "%s\"%s\"", i ? "," : "", fields[q->group[i]].name);
+    text_str(t, i ? ",\n{" : "\n{");
+    put_names(&c, a, &a->row[i]);
+    column_usage(&c, &a->row[i]);
+    if (a->previous)
+        put_previous(t, &a->previous[i]);
+    text_str(t, "}");
+}
+
+static void put_totals(struct text *t, const struct usage_answer *a)
+{
+    struct columns c = { .t = t };
+
+    text_str(t, "\"totals\":{");
+    column_usage(&c, &a->totals);
+    if (a->previous)
+        put_previous(t, &a->previous[a->rows]);
+    text_str(t, "}");
+}
+
+static void put_head(struct text *t, const struct request *r, const struct usage_answer *a)
+{
+    struct columns c = { .t = t };
+    const struct usage_request *q = a->request;
+    const char *bucket = request_param(r, "bucket");
+    char head[HEAD_BYTES];
+
+    column_time(&c, "from", "from_ms", true, a->from_ms);
+    column_time(&c, "to", "to_ms", true, a->to_ms);
+    column_text(&c, "tz", a->tz, strlen(a->tz));
+    column_text(&c, "bucket", bucket, bucket ? strlen(bucket) : 0);
+    text_str(t, ",\"group_by\":[");
+    for (unsigned i = 0; i < q->groups; i++) {
+        const char *by = group_head(q, i, head);
+        text_str(t, i ? "," : "");
+        text_json(t, by, strlen(by));
+    }
     text_str(t, "]");
 }
 
@@ -152,70 +227,45 @@ static void show_json(struct request *r, const struct usage_answer *a)
 {
     struct text t = { 0 };
 
+    text_reserve(&t, (a->rows + 2) * ROW_BYTES * (a->previous ? 2 : 1));
     text_str(&t, "{");
-    head_json(&t, r, a->request);
-    text_key(&t, "rows");
-    text_str(&t, "[");
-    for (size_t i = 0; i < a->rows; i++) {
-        text_str(&t, i ? ",\n" : "\n");
-        row_json(&t, a, &a->row[i]);
-    }
+    put_head(&t, r, a);
+    text_str(&t, ",\"rows\":[");
+    for (size_t i = 0; i < a->rows; i++)
+        put_row(&t, a, i);
     text_str(&t, "],\n");
-    text_str(&t, "\"totals\":{");
-    sums_json(&t, &a->totals);
-    text_fmt(&t, "},\"truncated\":%s}\n", a->truncated ? "true" : "false");
+    put_totals(&t, a);
+    text_fmt(&t, ",\"truncated\":%s}\n", a->truncated ? "true" : "false");
     answer_text(r, 200, TYPE_JSON, &t);
 }
 
-static void csv_int(struct text *t, bool first, int64_t n)
-{
-    text_str(t, first ? "" : ",");
-    text_int(t, n);
-}
+/* -------------------------------------------------------------------- CSV */
 
-static void head_csv(struct text *t, const struct usage_request *q)
+static void put_csv_head(struct text *t, const struct usage_request *q)
 {
-    bool first = true;
+    struct columns c = { .t = t, .csv = true };
+    char head[HEAD_BYTES];
 
-    if (q->bucket_ms) {
-        text_csv(t, true, "bucket", 6);
-        first = false;
-    }
-    for (unsigned i = 0; i < q->groups; i++, first = false)
-        text_csv(t, first, fields[q->group[i]].name, strlen(fields[q->group[i]].name));
-    for (size_t i = 0; i < COUNTS; i++, first = false)
-        text_csv(t, first, count_names[i], strlen(count_names[i]));
-    for (int i = 0; i < DISPATCH_SUMS; i++)
-        text_fmt(t, ",%s,%s_unknown", usage_num_names[i], usage_num_names[i]);
+    if (q->bucket != BUCKET_NONE)
+        column_head(&c, "bucket");
+    for (unsigned i = 0; i < q->groups; i++)
+        column_head(&c, group_head(q, i, head));
+    if (q->top > 0)
+        column_head(&c, "other");
+    column_usage_heads(&c, "");
+    if (q->compare)
+        column_usage_heads(&c, "previous_");
     text_str(t, "\r\n");
 }
 
-static void row_csv(struct text *t, const struct usage_answer *a, const struct usage_row *row)
+static void put_csv_row(struct text *t, const struct usage_answer *a, size_t i)
 {
-    const struct usage_request *q = a->request;
-    int64_t counts[COUNTS];
-    char when[WHEN_TEXT];
-    bool first = true;
-    size_t len;
+    struct columns c = { .t = t, .csv = true };
 
-    if (q->bucket_ms) {
-        when_format(row->bucket * q->bucket_ms, when);
-        text_csv(t, true, when, strlen(when));
-        first = false;
-    }
-    for (unsigned i = 0; i < q->groups; i++, first = false) {
-        const char *name = usage_name(a, row, i, &len);
-        text_csv(t, first, name ? name : "", name ? len : 0);
-    }
-    counts_of(&row->sums, counts);
-    for (size_t i = 0; i < COUNTS; i++, first = false)
-        csv_int(t, first, counts[i]);
-    for (int i = 0; i < DISPATCH_SUMS; i++) {
-        text_str(t, ",");
-        if (row->sums.known[i] > 0)
-            text_int(t, row->sums.sum[i]);
-        csv_int(t, false, row->sums.calls - row->sums.known[i]);
-    }
+    put_names(&c, a, &a->row[i]);
+    column_usage(&c, &a->row[i]);
+    if (a->previous)
+        column_usage(&c, &a->previous[i]);
     text_str(t, "\r\n");
 }
 
@@ -223,22 +273,22 @@ static void show_csv(struct request *r, const struct usage_answer *a)
 {
     struct text t = { 0 };
 
-    head_csv(&t, a->request);
+    put_csv_head(&t, a->request);
     for (size_t i = 0; i < a->rows; i++)
-        row_csv(&t, a, &a->row[i]);
+        put_csv_row(&t, a, i);
     r->truncated = a->truncated;
     answer_text(r, 200, TYPE_CSV, &t);
 }
 
 void show_usage(struct request *r)
 {
-    struct usage_request q = { 0 };
+    struct reading in = { .q = { .order = ORDER_CALLS } };
     struct usage_answer a;
     struct problem p;
     enum format format = FORMAT_JSON;
 
-    if (request_format(r, false, &p, &format) != 0 || read_request(r, &p, &q) != 0 ||
-        usage_run(r->server->pool, &q, request_deadline(r), &p, &a) != 0) {
+    if (request_format(r, false, &p, &format) != 0 || read_request(r, &p, &in) != 0 ||
+        usage_run(r->server->pool, &in.q, request_deadline(r), &p, &a) != 0) {
         answer_problem(r, &p);
     } else {
         if (format == FORMAT_CSV)
@@ -247,5 +297,5 @@ void show_usage(struct request *r)
             show_json(r, &a);
         usage_fini(&a);
     }
-    filter_fini(&q.filter);
+    filter_fini(&in.q.filter);
 }

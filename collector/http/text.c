@@ -13,21 +13,39 @@ void text_fini(struct text *t)
     *t = (struct text){ 0 };
 }
 
-static bool room(struct text *t, size_t len)
+static bool grow(struct text *t, size_t len)
 {
-    if (t->failed || t->size - t->len >= len)
-        return !t->failed;
+    if (t->failed)
+        return false;
     size_t size = t->size ? t->size : 512;
     while (size - t->len < len)
         size *= 2;
     char *fresh = realloc(t->at, size);
     if (!fresh) {
         t->failed = true;
+        t->len = t->size;
         return false;
     }
     t->at = fresh;
     t->size = size;
     return true;
+}
+
+/* Once it has failed there is never room. */
+static inline bool room(struct text *t, size_t len)
+{
+    return t->size - t->len >= len || grow(t, len);
+}
+
+void text_reserve(struct text *t, size_t len)
+{
+    if (t->failed || t->size >= len)
+        return;
+    char *fresh = realloc(t->at, len);
+    if (!fresh)
+        return; /* it may still do without */
+    t->at = fresh;
+    t->size = len;
 }
 
 void text_add(struct text *t, const void *bytes, size_t len)
@@ -109,13 +127,23 @@ static void json_escape(struct text *t, unsigned char c)
         text_fmt(t, "\\u%04x", c);
 }
 
+/* How many bytes at the beginning are plain ASCII that needs no escape. */
+static size_t plain_bytes(const unsigned char *s, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && (unsigned char)(s[i] - 0x20) < 0x5f && s[i] != '"' && s[i] != '\\')
+        i++;
+    return i;
+}
+
 void text_json(struct text *t, const char *s, size_t len)
 {
     const unsigned char *from = (const unsigned char *)s;
     size_t plain = 0; /* first byte not yet written */
 
     text_add(t, "\"", 1);
-    for (size_t i = 0; i < len;) {
+    for (size_t i = plain_bytes(from, len); i < len;) {
         size_t n = character(from + i, len - i);
         if (n > 0 && from[i] >= 0x20 && from[i] != '"' && from[i] != '\\' && from[i] != 0x7f) {
             i += n;

@@ -17,6 +17,10 @@ struct text {
 };
 
 void text_fini(struct text *t);
+
+/* Makes room for len bytes in all, at once instead of by doubling. */
+void text_reserve(struct text *t, size_t len);
+
 void text_add(struct text *t, const void *bytes, size_t len);
 void text_str(struct text *t, const char *s);
 void text_fmt(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

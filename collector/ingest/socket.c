@@ -28,13 +28,13 @@
 #include "decode.h"
 
 #define ROUTING_MAX      255
-#define RECEIVE_HWM      4 /* frames per publisher that libzmq holds */
+#define RECEIVE_HWM      1 /* frames per publisher that libzmq holds */
 #define SEND_HWM         1000
 #define FRAMES_PER_TURN  64
-#define STALLED_LOOK_MS  5    /* others fill the queue too, and nobody tells us when they are done */
-#define FREE_MAX         64   /* batches kept for reuse */
-#define WEIGHT_MIN       4    /* what a batch costs beside its events */
-#define BYTES_PER_WEIGHT 1024 /* a large frame counts in the queue as more than its events */
+#define STALLED_LOOK_MS  5   /* others fill the queue too, and nobody tells us when they are done */
+#define FREE_MAX         4   /* batches kept for reuse */
+#define WEIGHT_MIN       4   /* what a batch costs beside its events */
+#define BYTES_PER_WEIGHT 256 /* a large frame counts in the queue as more than its events */
 #define BUSY_RETRY_MS    500
 #define HANDSHAKE_MS     5000
 #define KEEPALIVE_S      10

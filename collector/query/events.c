@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "../base/event.h"
+#include "events_range.h"
 #include "field.h"
 #include "when.h"
 
-#define MINUTE_MS     60000
 #define STEP_FIRST    20000 /* ids of the first look */
 #define STEP_MAX      (1 << 26)
 #define STEP_QUICK_MS 50 /* an empty look that was quicker doubles the step */
@@ -54,7 +54,7 @@ static const char *ts_flag_name(int code)
 const struct events_column events_columns[] = {
     { "id", EVENTS_INT, NULL, ALL("e.id") },
     { "kind", EVENTS_CODE, kind_name, { "1", "e.kind", "2" } },
-    { "event_id", EVENTS_HEX, NULL, ALL("e.event_id") },
+    { "event_id", EVENTS_HEX, NULL, { FIELD_EVENT_ID_SQL, "e.event_id", "e.event_id" } },
     { "ts", EVENTS_TIME, NULL, ALL("e.ts_ms") },
     { "ts_ms", EVENTS_INT, NULL, ALL("e.ts_ms") },
     { "ts_flag", EVENTS_CODE, ts_flag_name, ONLY_D("nullif(e.state & 8, 0)") },
@@ -66,14 +66,14 @@ const struct events_column events_columns[] = {
 #define TG_DIMS_ENUM(name) { #name, EVENTS_CODE, name##_name, BOTH("nullif(d.\"" #name "\", 0)") },
 #define TG_DIMS_TAGS(name) { #name, EVENTS_JSON, NULL, BOTH("d." #name) },
 #include "../../schema/event.def"
-    { "run_id", EVENTS_TEXT, NULL, BOTH("e.run_id") },
-    { "call_id", EVENTS_TEXT, NULL, ONLY_D("e.call_id") },
-    { "response_id", EVENTS_TEXT, NULL, ONLY_D("e.response_id") },
-    { "trace_id", EVENTS_TEXT, NULL, ONLY_D("e.trace_id") },
-    { "span_id", EVENTS_TEXT, NULL, ONLY_D("e.span_id") },
-    { "reservation_id", EVENTS_TEXT, NULL, ONLY_D("e.reservation_id") },
+    { "run_id", EVENTS_TEXT, NULL, BOTH("identifier(e.run_id)") },
+    { "call_id", EVENTS_TEXT, NULL, ONLY_D("call_identifier(e.call_id, e.run_id)") },
+    { "response_id", EVENTS_TEXT, NULL, ONLY_D("identifier(e.response_id)") },
+    { "trace_id", EVENTS_TEXT, NULL, ONLY_D("identifier(e.trace_id)") },
+    { "span_id", EVENTS_TEXT, NULL, ONLY_D("identifier(e.span_id)") },
+    { "reservation_id", EVENTS_TEXT, NULL, ONLY_D("identifier(e.reservation_id)") },
     { "tool_used", EVENTS_TEXT, NULL, ONLY_D("e.tool_used") },
-    { "message_id", EVENTS_TEXT, NULL, ONLY_M("e.message_id") },
+    { "message_id", EVENTS_TEXT, NULL, ONLY_M("identifier(e.message_id)") },
     { "outcome", EVENTS_CODE, outcome_name, ONLY_M("nullif(e.outcome, 0)") },
     { "bytes", EVENTS_INT, NULL, ONLY_M("e.bytes") },
     { "attempt", EVENTS_INT, NULL, ONLY_D("e.attempt") },
@@ -98,7 +98,7 @@ const int events_columns_count = sizeof events_columns / sizeof *events_columns;
 
 /* Where each table's rows come from, and which fields can be filtered there. */
 #define BIT(name) (1u << FIELD_##name)
-#define NAMED     ((1u << FIELD_SESSION_END) - 1)
+#define NAMED     (((1u << FIELD_SESSION_END) - 1) | BIT(tag))
 static const struct {
     const char *from;
     unsigned has;
@@ -144,60 +144,81 @@ bool events_done(const struct events_cursor *c)
 
 /* ------------------------------------------------------------------ begin */
 
-/* Up to two numbers of the first row; NULL is 0. */
-static int read_numbers(struct pool_connection *c, enum pool_statement which, struct problem *p, int64_t *a,
-                        int64_t *b)
+static int read_last_id(struct pool_connection *c, struct problem *p, int64_t *id)
 {
-    sqlite3_stmt *stmt = c->stmt[which];
+    sqlite3_stmt *stmt = c->stmt[STMT_LAST_ID];
     int rc = sqlite3_step(stmt);
 
-    *a = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-    if (b)
-        *b = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 1) : 0;
+    *id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
     sqlite3_reset(stmt);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : pool_problem(c, rc, p);
+    return rc == SQLITE_ROW ? 0 : pool_problem(c, rc, p);
 }
 
-/* Narrows c to where the events of the request's time are: those of the minutes up to the watermark,
+/* Narrows c to where the events of the request's time are: those of the rollups up to their watermark,
  * and all after it. */
 static int bound_by_time(struct pool_connection *conn, const struct events_request *q, struct problem *p,
                          struct events_cursor *c)
 {
-    sqlite3_stmt *range = conn->stmt[STMT_RANGE];
-    int64_t watermark, first, last;
+    struct events_range range;
 
     if (q->from_ms <= WHEN_MIN && q->to_ms == INT64_MAX)
         return 0;
-    sqlite3_bind_int64(range, 1, q->from_ms / MINUTE_MS);
-    sqlite3_bind_int64(range, 2, q->to_ms == INT64_MAX ? INT64_MAX : (q->to_ms - 1) / MINUTE_MS);
-    if (read_numbers(conn, STMT_WATERMARK, p, &watermark, NULL) != 0 ||
-        read_numbers(conn, STMT_RANGE, p, &first, &last) != 0)
+    if (events_range(conn, q->from_ms, q->to_ms, p, &range) != 0)
         return -1;
-    if (first == 0 || first > watermark) { /* none that is projected */
-        first = watermark + 1;
-        last = watermark;
-    }
-    c->lo = first > c->lo ? first : c->lo;
-    c->gap_lo = last + 1;
-    c->gap_hi = watermark;
+    c->lo = range.first_id > c->lo ? range.first_id : c->lo;
+    c->gap_lo = range.last_id + 1;
+    c->gap_hi = range.watermark;
     return 0;
 }
 
-int events_begin(struct query_pool *pool, const struct events_request *q, int64_t after,
-                 struct monotime deadline, struct problem *p, struct events_cursor *c)
+/* A row of log_dropped: what of it c had still to read. */
+static void note_dropped(const struct events_request *q, struct events_cursor *c, int t, int64_t through,
+                         int64_t newest_ms)
+{
+    int64_t first = c->dropped[t] + 1 > c->lo ? c->dropped[t] + 1 : c->lo;
+    int64_t last = through < c->hi ? through : c->hi;
+
+    c->dropped[t] = through > c->dropped[t] ? through : c->dropped[t];
+    if (!(q->tables & 1u << t) || first > last || newest_ms < q->from_ms ||
+        (first >= c->gap_lo && last <= c->gap_hi))
+        return;
+    if (c->missed[t].last == 0)
+        c->missed[t].first = first;
+    c->missed[t].last = last;
+}
+
+static int read_dropped(struct pool_connection *conn, const struct events_request *q, struct events_cursor *c,
+                        struct problem *p)
+{
+    static const char *const kinds[EVENTS_TABLES] = { "dispatch", "message", "report" };
+    sqlite3_stmt *stmt;
+    int rc = pool_prepare(conn, "SELECT kind, through_id, newest_ms FROM log_dropped", &stmt);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *kind = (const char *)sqlite3_column_text(stmt, 0);
+        for (int t = 0; t < EVENTS_TABLES; t++) {
+            if (kind && strcmp(kind, kinds[t]) == 0)
+                note_dropped(q, c, t, sqlite3_column_int64(stmt, 1), sqlite3_column_int64(stmt, 2));
+        }
+        rc = SQLITE_OK;
+    }
+    if (rc != SQLITE_DONE)
+        return pool_problem(conn, rc, p);
+    sqlite3_reset(stmt);
+    return 0;
+}
+
+int events_begin_on(struct pool_connection *conn, const struct events_request *q, int64_t after,
+                    struct problem *p, struct events_cursor *c)
 {
     struct events_cursor fresh = { .lo = 1, .gap_lo = 1, .gap_hi = 0, .step = STEP_FIRST };
-    struct pool_connection *conn;
-    int result;
 
-    if (pool_borrow(pool, deadline, p, &conn) != 0)
+    if (read_last_id(conn, p, &fresh.hi) != 0 || bound_by_time(conn, q, p, &fresh) != 0 ||
+        read_dropped(conn, q, &fresh, p) != 0)
         return -1;
-    result = read_numbers(conn, STMT_LAST_ID, p, &fresh.hi, NULL);
-    if (result == 0)
-        result = bound_by_time(conn, q, p, &fresh);
-    pool_give(conn);
-    if (result != 0)
-        return -1;
+    memset(fresh.missed, 0, sizeof fresh.missed);
+    for (int t = 0; t < EVENTS_TABLES; t++) /* ids that were given stay behind, also when nothing is left */
+        fresh.hi = fresh.dropped[t] > fresh.hi ? fresh.dropped[t] : fresh.hi;
     if (q->ascending && after >= fresh.lo)
         fresh.lo = (after < fresh.hi ? after : fresh.hi) + 1;
     if (!q->ascending && after <= fresh.hi)
@@ -206,7 +227,19 @@ int events_begin(struct query_pool *pool, const struct events_request *q, int64_
     return 0;
 }
 
-/* ------------------------------------------------------------------- read */
+int events_begin(struct query_pool *pool, const struct events_request *q, int64_t after,
+                 struct monotime deadline, struct problem *p, struct events_cursor *c)
+{
+    struct pool_connection *conn;
+
+    if (pool_borrow(pool, deadline, p, &conn) != 0)
+        return -1;
+    int result = events_begin_on(conn, q, after, p, c);
+    pool_give(conn);
+    return result;
+}
+
+/* ------------------------------------------------------------------- rows */
 
 static char *table_sql(const struct events_request *q, enum events_table t)
 {
@@ -227,27 +260,43 @@ static char *table_sql(const struct events_request *q, enum events_table t)
     return sqlite3_str_finish(sql);
 }
 
+/* The statement of a table, bound but for its first two parameters: the ids. */
 static int table_prepare(struct pool_connection *conn, const struct events_request *q, enum events_table t,
-                         int64_t lo, int64_t hi, sqlite3_stmt **out)
+                         sqlite3_stmt **out)
 {
     char *sql = table_sql(q, t);
-    int at = 1, rc = SQLITE_NOMEM;
+    int at = 3, rc = SQLITE_NOMEM;
 
     if (sql)
-        rc = sqlite3_prepare_v2(conn->db, sql, -1, out, NULL);
+        rc = pool_prepare(conn, sql, out);
     sqlite3_free(sql);
     if (rc != SQLITE_OK)
         return rc;
-    sqlite3_bind_int64(*out, at++, lo);
-    sqlite3_bind_int64(*out, at++, hi);
     sqlite3_bind_int64(*out, at++, q->from_ms);
     sqlite3_bind_int64(*out, at++, q->to_ms);
     return filter_bind(&q->filter, tables[t].has, *out, &at);
 }
 
+static void table_bind(sqlite3_stmt *stmt, int64_t lo, int64_t hi)
+{
+    sqlite3_reset(stmt);
+    sqlite3_bind_int64(stmt, 1, lo);
+    sqlite3_bind_int64(stmt, 2, hi);
+}
+
+static void moved_past(struct events_cursor *c, bool ascending, int64_t id)
+{
+    if (ascending)
+        c->lo = id + 1;
+    else
+        c->hi = id - 1;
+}
+
+/* ------------------------------------------------------------ through the log */
+
 /* The tables' rows, merged by id. */
 struct merge {
-    sqlite3_stmt *stmt[EVENTS_TABLES]; /* owned; NULL: this one has no more */
+    sqlite3_stmt *stmt[EVENTS_TABLES]; /* borrowed; NULL: this one has no more */
     bool ascending;
 };
 
@@ -256,7 +305,7 @@ static int merge_step(struct merge *m, int t)
     int rc = sqlite3_step(m->stmt[t]);
 
     if (rc == SQLITE_DONE) {
-        sqlite3_finalize(m->stmt[t]);
+        sqlite3_reset(m->stmt[t]);
         m->stmt[t] = NULL;
     }
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -270,9 +319,11 @@ static int merge_open(struct merge *m, struct pool_connection *conn, const struc
     for (int t = 0; t < EVENTS_TABLES && rc == SQLITE_OK; t++) {
         if (!(q->tables & 1u << t))
             continue;
-        rc = table_prepare(conn, q, (enum events_table)t, lo, hi, &m->stmt[t]);
-        if (rc == SQLITE_OK)
-            rc = merge_step(m, t);
+        rc = table_prepare(conn, q, (enum events_table)t, &m->stmt[t]);
+        if (rc != SQLITE_OK)
+            break;
+        table_bind(m->stmt[t], lo, hi);
+        rc = merge_step(m, t);
     }
     return rc;
 }
@@ -292,14 +343,8 @@ static int merge_next(const struct merge *m)
     return best;
 }
 
-static void merge_close(struct merge *m)
-{
-    for (int t = 0; t < EVENTS_TABLES; t++)
-        sqlite3_finalize(m->stmt[t]);
-}
-
 /* The next ids to look at; steps over the gap. */
-static void window(struct events_cursor *c, bool ascending, int64_t *lo, int64_t *hi)
+static void window(const struct events_cursor *c, bool ascending, int64_t *lo, int64_t *hi)
 {
     *lo = c->lo;
     *hi = c->hi;
@@ -314,14 +359,6 @@ static void window(struct events_cursor *c, bool ascending, int64_t *lo, int64_t
         if (*hi >= c->lo && *hi - *lo >= c->step)
             *lo = *hi - c->step + 1;
     }
-}
-
-static void moved_past(struct events_cursor *c, bool ascending, int64_t id)
-{
-    if (ascending)
-        c->lo = id + 1;
-    else
-        c->hi = id - 1;
 }
 
 /* Hands rows on until max, the end of the window, or fn has enough. True: the window is empty now. */
@@ -342,36 +379,123 @@ static int read_rows(struct merge *m, struct events_cursor *c, unsigned max, eve
     return rc;
 }
 
-int events_read(struct query_pool *pool, const struct events_request *q, struct events_cursor *c,
-                unsigned max, struct monotime deadline, struct problem *p, events_fn fn, void *arg,
-                unsigned *got)
+static int read_scan(struct pool_connection *conn, const struct events_request *q, struct events_cursor *c,
+                     unsigned max, struct problem *p, events_fn fn, void *arg, unsigned *got)
 {
     struct merge m = { .ascending = q->ascending };
     struct monotime begun = mono_now();
-    struct pool_connection *conn;
     int64_t lo, hi;
     bool ended = false;
 
-    *got = 0;
     window(c, q->ascending, &lo, &hi);
     if (lo > hi) {
         moved_past(c, q->ascending, q->ascending ? c->hi : c->lo);
         return 0;
     }
-    if (pool_borrow(pool, deadline, p, &conn) != 0)
-        return -1;
     int rc = merge_open(&m, conn, q, lo, hi);
     if (rc == SQLITE_OK)
         rc = read_rows(&m, c, max, fn, arg, got, &ended);
-    merge_close(&m);
     if (rc != SQLITE_OK)
-        pool_fill_problem(conn, rc, p);
-    pool_give(conn);
-    if (rc != SQLITE_OK)
-        return -1;
+        return pool_problem(conn, rc, p);
     if (ended)
         moved_past(c, q->ascending, q->ascending ? hi : lo);
     if (*got == 0 && c->step < STEP_MAX && mono_now().ms - begun.ms < STEP_QUICK_MS)
         c->step *= 2;
     return 0;
+}
+
+/* ---------------------------------------------------------- through the index */
+
+/* Hands on the row of this id, if there is one that the request wants. *more: fn wants another. */
+static int read_id(sqlite3_stmt *const stmt[EVENTS_TABLES], int64_t id, events_fn fn, void *arg,
+                   unsigned *got, bool *more)
+{
+    for (int t = 0; t < EVENTS_TABLES; t++) {
+        if (!stmt[t])
+            continue;
+        table_bind(stmt[t], id, id);
+        int rc = sqlite3_step(stmt[t]);
+        if (rc == SQLITE_ROW) {
+            *more = fn(arg, &(struct events_row){ stmt[t], id, (enum events_table)t });
+            ++*got;
+            return SQLITE_OK;
+        }
+        if (rc != SQLITE_DONE)
+            return rc;
+    }
+    return SQLITE_OK;
+}
+
+static int read_ids(struct pool_connection *conn, const struct events_request *q, struct events_cursor *c,
+                    const struct row_ids *ids, unsigned max, events_fn fn, void *arg, unsigned *got)
+{
+    sqlite3_stmt *stmt[EVENTS_TABLES] = { NULL };
+    bool more = true;
+    int rc = SQLITE_OK;
+
+    for (int t = 0; t < EVENTS_TABLES && rc == SQLITE_OK; t++) {
+        if (q->tables & 1u << t && t != TABLE_REPORT) /* a report is of no session */
+            rc = table_prepare(conn, q, (enum events_table)t, &stmt[t]);
+    }
+    for (size_t i = 0; i < ids->count && rc == SQLITE_OK && more; i++) {
+        rc = read_id(stmt, ids->id[i], fn, arg, got, &more);
+        if (rc == SQLITE_OK)
+            moved_past(c, q->ascending, ids->id[i]);
+    }
+    if (more && rc == SQLITE_OK && ids->count < max) /* these were the last ones */
+        moved_past(c, q->ascending, q->ascending ? c->hi : c->lo);
+    return rc;
+}
+
+int events_read_set(struct pool_connection *conn, const struct events_request *q,
+                    const struct session_set *set, const struct session_tail *tail, struct events_cursor *c,
+                    unsigned max, struct problem *p, events_fn fn, void *arg, unsigned *got)
+{
+    struct row_ids ids = { 0 };
+
+    *got = 0;
+    int result = session_set_rows_beside(set, tail, conn, c->lo, c->hi, q->ascending, max, p, &ids);
+
+    if (result == 0) {
+        int rc = read_ids(conn, q, c, &ids, max, fn, arg, got);
+        if (rc != SQLITE_OK)
+            result = pool_problem(conn, rc, p);
+    }
+    row_ids_fini(&ids);
+    return result;
+}
+
+int events_read_on(struct pool_connection *conn, const struct events_request *q, struct events_cursor *c,
+                   unsigned max, struct problem *p, events_fn fn, void *arg, unsigned *got)
+{
+    struct session_set set;
+    struct session_tail tail = { 0 };
+    int result = -1;
+
+    *got = 0;
+    session_set_init(&set);
+    int named = session_set_of_filter(&set, &q->filter, conn, p);
+    if (named >= 0 && read_dropped(conn, q, c, p) == 0) {
+        if (!named)
+            result = read_scan(conn, q, c, max, p, fn, arg, got);
+        else if (session_tail_read(&tail, conn, NULL, p) == 0)
+            result = events_read_set(conn, q, &set, &tail, c, max, p, fn, arg, got);
+    }
+    session_tail_fini(&tail);
+    session_set_fini(&set);
+    return result;
+}
+
+int events_read(struct query_pool *pool, const struct events_request *q, struct events_cursor *c,
+                unsigned max, struct monotime deadline, struct problem *p, events_fn fn, void *arg,
+                unsigned *got)
+{
+    struct pool_connection *conn;
+
+    *got = 0;
+    if (pool_borrow(pool, deadline, p, &conn) != 0)
+        return -1;
+    int result = events_read_on(conn, q, c, max, p, fn, arg, got);
+    pool_give(conn);
+    return result;
 }

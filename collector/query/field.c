@@ -8,7 +8,7 @@
 #define TEXT(name, sql)        [FIELD_##name] = { #name, sql, NULL, NULL, NULL }
 #define CODE(name, sql, names) [FIELD_##name] = { #name, sql, name##_name, name##_code, names }
 
-/* Unknown granularity means a call, by the wire's rule; an unknown root is the oldest one known. */
+/* Unknown granularity means a call, by the wire's rule. The root is what the writer has found it to be. */
 const struct field fields[FIELDS] = {
     TEXT(source, "src.name"),
     TEXT(agent_id, "d.agent_id"),
@@ -25,13 +25,14 @@ const struct field fields[FIELDS] = {
     TEXT(error_type, "d.error_type"),
     TEXT(session_id, "s.session_id"),
     TEXT(parent_session_id, "s.parent_session_id"),
-    TEXT(root_session_id, "coalesce(s.root_session_id, s.parent_session_id, s.session_id)"),
-    TEXT(run_id, "e.run_id"),
-    TEXT(call_id, "e.call_id"),
-    TEXT(response_id, "e.response_id"),
-    TEXT(trace_id, "e.trace_id"),
-    TEXT(span_id, "e.span_id"),
-    TEXT(message_id, "e.message_id"),
+    TEXT(root_session_id, "coalesce((SELECT r.session_id FROM session r WHERE r.id = s.root),"
+                          " s.root_session_id, s.session_id)"),
+    TEXT(run_id, "identifier(e.run_id)"),
+    TEXT(call_id, "call_identifier(e.call_id, e.run_id)"),
+    TEXT(response_id, "identifier(e.response_id)"),
+    TEXT(trace_id, "identifier(e.trace_id)"),
+    TEXT(span_id, "identifier(e.span_id)"),
+    TEXT(message_id, "identifier(e.message_id)"),
     TEXT(event_id, "e.event_id"),
 };
 
@@ -42,6 +43,16 @@ static bool same(const char *name, size_t len, const char *full)
     if (len == n && memcmp(name, full, n) == 0)
         return true;
     return len + 3 == n && memcmp(name, full, len) == 0 && strcmp(full + len, "_id") == 0;
+}
+
+const char *field_tag(const char *name, size_t len, size_t *tag_len)
+{
+    size_t head = strlen(FIELD_TAG_NAME);
+
+    if (len <= head || len - head >= FIELD_TAG_MAX || memcmp(name, FIELD_TAG_NAME, head) != 0)
+        return NULL;
+    *tag_len = len - head;
+    return name + head;
 }
 
 int field_find(const char *name, size_t len, int end)

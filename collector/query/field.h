@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 #define FIELD_ALL_NAMES 32 /* every name, alias included, is shorter */
+#define FIELD_TAG_NAME  "tag:"
+#define FIELD_TAG_MAX   256 /* every tag's name is shorter */
 
 enum field_id {
     /* of the combination (dims d, source src) */
@@ -39,6 +41,7 @@ enum field_id {
     FIELD_message_id,
     FIELD_event_id,
     FIELDS,
+    FIELD_tag = FIELDS,                /* any tag of the combination; which one is said beside it */
     FIELD_DIMS_END = FIELD_session_id, /* first field that is not of the combination */
     FIELD_SESSION_END = FIELD_run_id,  /* first field that is of the event alone */
 };
@@ -51,7 +54,14 @@ struct field {
     const char *expected; /* the enumeration's names */
 };
 
+/* The event_id of a dispatch, which is not stored where it follows from the others; other kinds always store
+ * it. */
+#define FIELD_EVENT_ID_SQL "event_identifier(e.event_id, s.session_id, e.response_id, e.span_id)"
+
 extern const struct field fields[FIELDS];
+
+/* The name of a tag in `tag:NAME`, to the end of len, or NULL if it is none. */
+const char *field_tag(const char *name, size_t len, size_t *tag_len);
 
 /* The field of a name or alias (`agent` for agent_id) among the first `end`, or -1. */
 int field_find(const char *name, size_t len, int end);

@@ -98,10 +98,8 @@ static int64_t add(struct intern *t, const void *key, size_t len, uint32_t hash)
     return (int64_t)t->count++;
 }
 
-int64_t intern_number(struct intern *t, const void *key, size_t len)
+static int64_t find(const struct intern *t, const void *key, size_t len, uint32_t hash)
 {
-    uint32_t hash = hash_of(key, len);
-
     for (size_t i = hash; t->slots > 0; i++) {
         uint32_t n = t->slot[i & (t->slots - 1)];
         if (n == 0)
@@ -110,7 +108,20 @@ int64_t intern_number(struct intern *t, const void *key, size_t len)
         if (k->hash == hash && k->len == len && (len == 0 || memcmp(t->bytes + k->at, key, len) == 0))
             return n - 1;
     }
-    return add(t, key, len, hash);
+    return -1;
+}
+
+int64_t intern_find(const struct intern *t, const void *key, size_t len)
+{
+    return find(t, key, len, hash_of(key, len));
+}
+
+int64_t intern_number(struct intern *t, const void *key, size_t len)
+{
+    uint32_t hash = hash_of(key, len);
+    int64_t n = find(t, key, len, hash);
+
+    return n >= 0 ? n : add(t, key, len, hash);
 }
 
 const void *intern_key(const struct intern *t, size_t number, size_t *len)

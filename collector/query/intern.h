@@ -28,6 +28,9 @@ void intern_fini(struct intern *t);
 /* The number of key; a new key gets intern.count. -1: table full, -2: no memory. */
 int64_t intern_number(struct intern *t, const void *key, size_t len);
 
+/* The number of a key that is there already, else -1. */
+int64_t intern_find(const struct intern *t, const void *key, size_t len);
+
 /* The key of a number; valid until the next intern_number. */
 const void *intern_key(const struct intern *t, size_t number, size_t *len);
 

@@ -1,472 +1,329 @@
 /* SPDX-License-Identifier: MIT
  *
- * What makes an answer exact (all of it read in one transaction, so from one commit):
- *  - projection_minute holds precisely the dispatches with id <= watermark and state & 7 = 0. When
- *    the writer takes such a row out of the count, it takes it out of the projection in the same
- *    transaction.
- *  - The tail, id > watermark, is added from the log.
- *  - The minutes that [from, to) covers only in part are counted from the log, up to the watermark;
- *    projection_minute_range says where in the log they are.
- *  - Sessions are not in the projection: a request that names one is counted from the log alone.
- * Rows are grouped here and not by SQL: a combination is looked up once, not once per row.
+ * What makes an answer exact (all of it read in one transaction, so from one commit): the rollups hold
+ * precisely the dispatches with id <= watermark that count, and the log's tail is added to them; what
+ * they cannot tell apart (parts of a minute, sessions) is counted from the log.
  */
 #include "usage.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/event.h"
-
-#define MINUTE_MS        60000
-#define SESSION_INFO_MAX (1u << 20) /* sessions remembered at a time */
-#define NAMES_BYTES      ((FIELD_SESSION_END)*258)
+#include "rank.h"
+#include "sums.h"
+#include "tally.h"
+#include "when.h"
 
 const char *const usage_num_names[DISPATCH_SUMS] = {
 #define NUM_NAME(name) #name,
     DISPATCH_SUMMED(NUM_NAME)
 };
 
-/* What is known of a combination or a session: whether the filter takes it, and its names. */
-struct info {
-    bool match;
-    uint8_t status;
-    uint32_t names;
+const char *const usage_percentile_names[USAGE_TIMINGS * USAGE_PERCENTILES] = {
+    "latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "ttft_ms_p50", "ttft_ms_p95", "ttft_ms_p99",
 };
 
-/* Infos by row id, filled as the ids come. */
-struct lookup {
-    struct intern ids;
-    struct info *info; /* owned */
-    size_t room;
-    enum pool_statement stmt;
-    int first, end; /* the fields that the statement tells */
-    struct intern *names;
+static const char *const order_names[ORDER_SUM] = {
+    "calls", "errors", "blocked", "aborted", "status_unknown", "partial", "error_rate", "cache_hit_rate",
 };
 
+const char *usage_order_name(enum usage_order order)
+{
+    if (order >= ORDER_PERCENTILE)
+        return usage_percentile_names[order - ORDER_PERCENTILE];
+    return order >= ORDER_SUM ? usage_num_names[order - ORDER_SUM] : order_names[order];
+}
+
+int usage_order_find(const char *name, size_t len)
+{
+    for (int i = 0; i < ORDERS; i++) {
+        const char *known = usage_order_name((enum usage_order)i);
+        if (strlen(known) == len && memcmp(known, name, len) == 0)
+            return i;
+    }
+    return -1;
+}
+
+double usage_error_rate(const struct usage_sums *s)
+{
+    return s->calls > 0 ? (double)s->errors / (double)s->calls : -1;
+}
+
+double usage_cache_hit_rate(const struct usage_sums *s)
+{
+    double cached = (double)s->sum[SUM_cached_tokens], prompt = (double)s->sum[SUM_prompt_tokens];
+
+    if (s->known[SUM_cached_tokens] == 0 || s->known[SUM_prompt_tokens] == 0 || prompt <= 0 || cached < 0)
+        return -1;
+    return cached < prompt ? cached / prompt : 1;
+}
+
+/* A period of the request: the one that is asked for, or the one before. */
+struct period {
+    struct tally tally;
+    struct usage_row totals;
+    struct tally_counts times;
+};
+
+/* One request. */
 struct run {
-    struct pool_connection *c;
-    const struct usage_request *request;
-    struct usage_answer *answer;
+    const struct usage_request *q;
     struct problem *p;
-    struct intern groups; /* (bucket, dims names, session names) -> row */
-    size_t room;          /* rows allocated */
-    struct lookup dims, session;
-    bool by_session;
-    int64_t watermark;
+    struct plan plan;
+    const struct zone *zone;
+    struct rank rank;
+    struct usage_answer *answer;
+    size_t room;               /* of its rows */
+    struct period now, before; /* before: only to compare with */
 };
 
-static bool groups_touch(const struct usage_request *q, int first, int end)
+static int no_memory(struct run *r)
 {
-    for (unsigned i = 0; i < q->groups; i++) {
-        if ((int)q->group[i] >= first && (int)q->group[i] < end)
-            return true;
-    }
-    return false;
+    return problem_set(r->p, 503, "out of memory");
 }
 
-static void run_init(struct run *r)
+/* ---------------------------------------------------------------- periods */
+
+static int period_count(struct period *d, size_t bucket)
 {
-    intern_init(&r->groups, USAGE_GROUPS_MAX);
-    intern_init(&r->answer->dims_names, USAGE_GROUPS_MAX);
-    intern_init(&r->answer->session_names, USAGE_GROUPS_MAX);
-    r->dims = (struct lookup){
-        .stmt = STMT_DIMS, .first = 0, .end = FIELD_DIMS_END, .names = &r->answer->dims_names
-    };
-    r->session = (struct lookup){ .stmt = STMT_SESSION,
-                                  .first = FIELD_DIMS_END,
-                                  .end = FIELD_SESSION_END,
-                                  .names = &r->answer->session_names };
-    intern_init(&r->dims.ids, UINT32_MAX - 1);
-    intern_init(&r->session.ids, SESSION_INFO_MAX);
-    r->by_session = groups_touch(r->request, FIELD_DIMS_END, FIELD_SESSION_END) ||
-                    filter_touches(&r->request->filter, FIELD_DIMS_END, FIELD_SESSION_END);
-}
+    struct tally *t = &d->tally;
 
-static void run_fini(struct run *r)
-{
-    intern_fini(&r->groups);
-    intern_fini(&r->dims.ids);
-    intern_fini(&r->session.ids);
-    free(r->dims.info);
-    free(r->session.info);
-}
-
-/* ------------------------------------------------------------------ names */
-
-/* A field of the looked-up row as text; NULL: unknown. stmt NULL: no such row. */
-static const char *field_text(const struct lookup *l, sqlite3_stmt *stmt, int field, size_t *len)
-{
-    int column = field - l->first;
-
-    if (!stmt || sqlite3_column_type(stmt, column) == SQLITE_NULL)
-        return NULL;
-    if (fields[field].code_name) {
-        const char *name = fields[field].code_name(sqlite3_column_int(stmt, column));
-        *len = name ? strlen(name) : 0;
-        return name;
-    }
-    const char *text = (const char *)sqlite3_column_text(stmt, column);
-    *len = (size_t)sqlite3_column_bytes(stmt, column);
-    return text;
-}
-
-static bool info_match(const struct run *r, const struct lookup *l, sqlite3_stmt *stmt)
-{
-    const struct filter *f = &r->request->filter;
-
-    for (unsigned i = 0; i < f->count; i++) {
-        const struct filter_term *t = &f->term[i];
-        size_t len = 0;
-        if ((int)t->field < l->first || (int)t->field >= l->end)
-            continue;
-        const char *text = field_text(l, stmt, (int)t->field, &len);
-        if (!filter_match(t, text, len))
-            return false;
-    }
-    return true;
-}
-
-/* The names that the request groups by, each as its length in two bytes (0xffff: unknown) and its
- * text, as one string. Names are at most 255 bytes on the wire; longer ones are cut. */
-static int64_t names_number(const struct run *r, const struct lookup *l, sqlite3_stmt *stmt)
-{
-    unsigned char key[NAMES_BYTES];
-    size_t used = 0;
-
-    for (unsigned i = 0; i < r->request->groups; i++) {
-        int field = (int)r->request->group[i];
-        size_t len = 0;
-        if (field < l->first || field >= l->end)
-            continue;
-        const char *text = field_text(l, stmt, field, &len);
-        len = len > 255 ? 255 : len;
-        uint16_t head = text ? (uint16_t)len : 0xffff;
-        memcpy(key + used, &head, 2);
-        if (text)
-            memcpy(key + used + 2, text, len);
-        used += 2 + (text ? len : 0);
-    }
-    return intern_number(l->names, key, used);
-}
-
-static int info_fill(struct run *r, struct lookup *l, sqlite3_stmt *stmt, struct info *out)
-{
-    int64_t names = 0;
-
-    out->match = info_match(r, l, stmt);
-    if (out->match)
-        names = names_number(r, l, stmt);
-    if (names == -1)
-        return problem_set(r->p, 422, "more than %d groups: narrow the filter or group by less",
-                           USAGE_GROUPS_MAX);
-    if (names < 0)
-        return problem_set(r->p, 503, "out of memory");
-    out->names = (uint32_t)names;
-    out->status = stmt && l->stmt == STMT_DIMS ? (uint8_t)sqlite3_column_int(stmt, FIELD_status) : 0;
+    if (tally_bucket(t, bucket) != 0)
+        return -1;
+    for (size_t i = 0; i < t->rows; i++)
+        sums_add(&d->totals.sums, &t->row[i].sums, 1);
     return 0;
 }
 
-/* Reads the row with this id (0: none, all names unknown) and judges it. */
-static int info_read(struct run *r, struct lookup *l, int64_t id, struct info *out)
+static void period_finish(struct period *d)
 {
-    sqlite3_stmt *stmt = r->c->stmt[l->stmt];
-    int rc = SQLITE_DONE, result;
+    d->totals.group = USAGE_OTHER;
+    sums_finish(&d->totals.sums);
+    for (enum usage_timing t = 0; t < USAGE_TIMINGS; t++)
+        sums_percentiles(d->times.count[t], 0, SKETCH_BUCKETS, d->totals.times.ms[t]);
+}
 
-    if (id != 0) {
-        sqlite3_bind_int64(stmt, 1, id);
-        rc = sqlite3_step(stmt);
-    }
-    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-        result = info_fill(r, l, rc == SQLITE_ROW ? stmt : NULL, out);
-    else
-        result = pool_problem(r->c, rc, r->p);
-    sqlite3_reset(stmt);
+/* The percentiles of items, into rows. */
+static int period_times(struct run *r, struct period *d, struct usage_row *row, size_t rows)
+{
+    struct usage_times *times = malloc((rows + 1) * sizeof *times);
+
+    if (!times)
+        return no_memory(r);
+    int result = tally_times(&d->tally, rows, times, &d->times);
+    for (size_t i = 0; i < rows && result == 0; i++)
+        row[i].times = times[i];
+    free(times);
     return result;
 }
 
-static int lookup_grow(struct lookup *l)
+/* ------------------------------------------------------------------- rows */
+
+static int rank_by_times(struct run *r, uint32_t bucket, size_t limit)
 {
-    size_t room = l->room ? 2 * l->room : 64;
-    struct info *fresh = realloc(l->info, room * sizeof *fresh);
+    struct tally *t = &r->now.tally;
+    struct usage_times *times = malloc((t->rows + 1) * sizeof *times);
 
-    if (!fresh)
-        return -1;
-    l->info = fresh;
-    l->room = room;
-    return 0;
-}
-
-static int lookup(struct run *r, struct lookup *l, int64_t id, const struct info **out)
-{
-    size_t before = l->ids.count;
-    int64_t n = intern_number(&l->ids, &id, sizeof id);
-
-    if (n == -1) { /* full: forget all, the names stay */
-        intern_fini(&l->ids);
-        before = 0;
-        n = intern_number(&l->ids, &id, sizeof id);
-    }
-    if (n < 0 || ((size_t)n == l->room && lookup_grow(l) != 0))
-        return problem_set(r->p, 503, "out of memory");
-    if ((size_t)n == before && info_read(r, l, id, &l->info[n]) != 0)
-        return -1;
-    *out = &l->info[n];
-    return 0;
-}
-
-/* ------------------------------------------------------------------- sums */
-
-static void add(int64_t *to, int64_t n)
-{
-    if (__builtin_add_overflow(*to, n, to))
-        *to = INT64_MAX;
-}
-
-static void sums_add(struct usage_sums *to, const struct usage_sums *from)
-{
-    add(&to->calls, from->calls);
-    add(&to->errors, from->errors);
-    add(&to->blocked, from->blocked);
-    add(&to->aborted, from->aborted);
-    add(&to->status_unknown, from->status_unknown);
-    add(&to->partial, from->partial);
-    for (int i = 0; i < DISPATCH_SUMS; i++) {
-        add(&to->sum[i], from->sum[i]);
-        add(&to->known[i], from->known[i]);
-    }
-}
-
-static void sums_by_status(struct usage_sums *s, int status)
-{
-    s->errors = status == 2 || status == 3 ? s->calls : 0;
-    s->aborted = status == 4 ? s->calls : 0;
-    s->blocked = status == 5 ? s->calls : 0;
-    s->status_unknown = status == 0 ? s->calls : 0;
-}
-
-static int row_new(struct run *r, struct usage_row **out)
-{
-    struct usage_answer *a = r->answer;
-
-    if (a->rows == r->room) {
-        size_t room = r->room ? 2 * r->room : 16;
-        struct usage_row *fresh = realloc(a->row, room * sizeof *fresh);
-        if (!fresh)
-            return problem_set(r->p, 503, "out of memory");
-        a->row = fresh;
-        r->room = room;
-    }
-    *out = &a->row[a->rows++];
-    memset(*out, 0, sizeof **out);
-    return 0;
-}
-
-static int row_find(struct run *r, int64_t bucket, uint32_t dims_names, uint32_t session_names,
-                    struct usage_row **out)
-{
-    struct {
-        int64_t bucket;
-        uint32_t dims_names, session_names;
-    } key = { bucket, dims_names, session_names };
-    int64_t n = intern_number(&r->groups, &key, sizeof key);
-
-    if (n == -1)
-        return problem_set(r->p, 422,
-                           "more than %d rows: narrow the filter, group by less or take longer buckets",
-                           USAGE_GROUPS_MAX);
-    if (n == -2)
-        return problem_set(r->p, 503, "out of memory");
-    if ((size_t)n < r->answer->rows) {
-        *out = &r->answer->row[n];
-        return 0;
-    }
-    if (row_new(r, out) != 0)
-        return -1;
-    (*out)->bucket = bucket;
-    (*out)->dims_names = dims_names;
-    (*out)->session_names = session_names;
-    return 0;
-}
-
-/* Posts sums of one minute, combination and session. */
-static int post(struct run *r, int64_t minute, int64_t dims, int64_t session, struct usage_sums *s)
-{
-    static const struct info no_session = { .match = true };
-    const struct info *d, *n = &no_session;
-    struct usage_row *row;
-    int64_t bucket_ms = r->request->bucket_ms;
-
-    if (lookup(r, &r->dims, dims, &d) != 0)
-        return -1;
-    if (!d->match)
-        return 0;
-    if (r->by_session && lookup(r, &r->session, session, &n) != 0)
-        return -1;
-    if (!n->match)
-        return 0;
-    if (row_find(r, bucket_ms ? minute * MINUTE_MS / bucket_ms : 0, d->names, n->names, &row) != 0)
-        return -1;
-    sums_by_status(s, d->status);
-    sums_add(&row->sums, s);
-    sums_add(&r->answer->totals, s);
-    return 0;
-}
-
-/* ------------------------------------------------------------------ scans */
-
-static int minutes_row(struct run *r, sqlite3_stmt *stmt)
-{
-    struct usage_sums s = { .calls = sqlite3_column_int64(stmt, 2),
-                            .partial = sqlite3_column_int64(stmt, 3) };
-
-    for (int i = 0; i < DISPATCH_SUMS; i++) {
-        s.sum[i] = sqlite3_column_int64(stmt, 4 + 2 * i);
-        s.known[i] = sqlite3_column_int64(stmt, 5 + 2 * i);
-    }
-    return post(r, sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1), 0, &s);
-}
-
-static int raw_row(struct run *r, sqlite3_stmt *stmt)
-{
-    struct usage_sums s = { .calls = 1, .partial = sqlite3_column_int64(stmt, 3) != 0 };
-
-    for (int i = 0; i < DISPATCH_SUMS; i++) {
-        s.known[i] = sqlite3_column_type(stmt, 4 + i) != SQLITE_NULL;
-        s.sum[i] = sqlite3_column_int64(stmt, 4 + i);
-    }
-    return post(r, sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
-                sqlite3_column_int64(stmt, 2), &s);
-}
-
-/* Steps a bound statement to its end and hands each row on. */
-static int scan(struct run *r, sqlite3_stmt *stmt, int (*row)(struct run *, sqlite3_stmt *))
-{
-    int rc, result = 0;
-
-    while (result == 0 && (rc = sqlite3_step(stmt)) != SQLITE_DONE)
-        result = rc == SQLITE_ROW ? row(r, stmt) : pool_problem(r->c, rc, r->p);
-    sqlite3_reset(stmt);
+    if (!times)
+        return no_memory(r);
+    for (size_t i = 0; i < t->rows; i++)
+        t->row[i].item = (int32_t)i;
+    int result = tally_times(t, t->rows, times, NULL);
+    if (result == 0 && rank_rows(&r->rank, t, bucket, times, limit) != 0)
+        result = no_memory(r);
+    free(times);
     return result;
 }
 
-static int scan_minutes(struct run *r, int64_t first, int64_t end)
+/* Which of the bucket's rows are shown, and all that is told of them. */
+static int bucket_rank(struct run *r, uint32_t bucket)
 {
-    sqlite3_stmt *stmt = r->c->stmt[STMT_MINUTES];
+    size_t limit = r->q->limit - r->answer->rows;
 
-    sqlite3_bind_int64(stmt, 1, first);
-    sqlite3_bind_int64(stmt, 2, end);
-    return scan(r, stmt, minutes_row);
-}
-
-static int scan_raw(struct run *r, int64_t first_id, int64_t last_id, int64_t from_ms, int64_t to_ms)
-{
-    sqlite3_stmt *stmt = r->c->stmt[STMT_RAW];
-
-    sqlite3_bind_int64(stmt, 1, first_id);
-    sqlite3_bind_int64(stmt, 2, last_id);
-    sqlite3_bind_int64(stmt, 3, from_ms);
-    sqlite3_bind_int64(stmt, 4, to_ms);
-    return scan(r, stmt, raw_row);
-}
-
-/* Counts [from, to) from the log, up to the watermark. */
-static int scan_span(struct run *r, int64_t from_ms, int64_t to_ms)
-{
-    sqlite3_stmt *stmt = r->c->stmt[STMT_RANGE];
-    int64_t first = 0, last = 0;
-
-    if (from_ms >= to_ms)
-        return 0;
-    sqlite3_bind_int64(stmt, 1, from_ms / MINUTE_MS);
-    sqlite3_bind_int64(stmt, 2, (to_ms - 1) / MINUTE_MS);
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        first = sqlite3_column_int64(stmt, 0);
-        last = sqlite3_column_int64(stmt, 1);
+    if (r->q->order >= ORDER_PERCENTILE) {
+        if (rank_by_times(r, bucket, limit) != 0)
+            return -1;
+    } else if (rank_rows(&r->rank, &r->now.tally, bucket, NULL, limit) != 0) {
+        return no_memory(r);
     }
-    sqlite3_reset(stmt);
-    if (rc != SQLITE_ROW)
-        return pool_problem(r->c, rc, r->p);
-    return first > 0 ? scan_raw(r, first, last, from_ms, to_ms) : 0;
+    r->answer->truncated |= r->rank.truncated;
+    return period_times(r, &r->now, r->rank.row, r->rank.rows);
 }
 
-static int scan_all(struct run *r)
-{
-    int64_t from = r->request->from_ms, to = r->request->to_ms;
-    int64_t first = (from + MINUTE_MS - 1) / MINUTE_MS, end = to / MINUTE_MS; /* whole minutes inside */
-    int result;
-
-    if (r->by_session || first >= end) {
-        result = scan_span(r, from, to);
-    } else {
-        result = scan_minutes(r, first, end);
-        if (result == 0)
-            result = scan_span(r, from, first * MINUTE_MS);
-        if (result == 0)
-            result = scan_span(r, end * MINUTE_MS, to);
-    }
-    return result == 0 ? scan_raw(r, r->watermark + 1, INT64_MAX, from, to) : result;
-}
-
-static int read_watermark(struct run *r)
-{
-    sqlite3_stmt *stmt = r->c->stmt[STMT_WATERMARK];
-    int rc = sqlite3_step(stmt);
-
-    if (rc == SQLITE_ROW)
-        r->watermark = sqlite3_column_int64(stmt, 0);
-    sqlite3_reset(stmt);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : pool_problem(r->c, rc, r->p);
-}
-
-/* ----------------------------------------------------------------- answer */
-
-static int row_order(const void *a, const void *b)
-{
-    const struct usage_row *x = a, *y = b;
-
-    if (x->bucket != y->bucket)
-        return x->bucket < y->bucket ? -1 : 1;
-    if (x->sums.calls != y->sums.calls)
-        return x->sums.calls > y->sums.calls ? -1 : 1;
-    if (x->dims_names != y->dims_names)
-        return x->dims_names < y->dims_names ? -1 : 1;
-    return x->session_names < y->session_names ? -1 : x->session_names > y->session_names;
-}
-
-static int answer_finish(struct run *r)
+static int rows_room(struct run *r, size_t more)
 {
     struct usage_answer *a = r->answer;
-    struct usage_row *row;
+    size_t room = 2 * r->room + more + 1; /* + 1: the totals of the time before */
 
-    /* Nothing to group by: the one row is there even when it is empty. */
-    if (a->rows == 0 && r->request->bucket_ms == 0 && r->request->groups == 0 && row_new(r, &row) != 0)
-        return -1;
-    if (a->rows > 0)
-        qsort(a->row, a->rows, sizeof *a->row, row_order);
-    a->truncated = a->rows > r->request->limit;
-    if (a->truncated)
-        a->rows = r->request->limit;
+    if (r->room >= a->rows + more + 1)
+        return 0;
+    struct usage_row *row = realloc(a->row, room * sizeof *row);
+    if (!row)
+        return no_memory(r);
+    a->row = row;
+    if (r->q->compare) {
+        row = realloc(a->previous, room * sizeof *row);
+        if (!row)
+            return no_memory(r);
+        a->previous = row;
+    }
+    r->room = room;
     return 0;
+}
+
+/* What the bucket's items were in the time before. */
+static int bucket_compare(struct run *r, struct usage_row *row)
+{
+    struct tally *before = &r->before.tally;
+
+    for (size_t i = 0; i < r->rank.rows; i++) {
+        row[i] = (struct usage_row){ .bucket = r->rank.row[i].bucket, .group = r->rank.row[i].group };
+        sums_no_times(&row[i].times);
+    }
+    if (before->rows == 0)
+        return 0;
+    rank_follow(&r->rank, &r->now.tally, before);
+    for (size_t i = 0; i < before->rows; i++) {
+        if (before->row[i].item >= 0)
+            sums_add(&row[before->row[i].item].sums, &before->row[i].sums, 1);
+    }
+    for (size_t i = 0; i < r->rank.rows; i++)
+        sums_finish(&row[i].sums);
+    return period_times(r, &r->before, row, r->rank.rows);
+}
+
+static int bucket_show(struct run *r, size_t bucket)
+{
+    struct usage_answer *a = r->answer;
+
+    r->now.tally.rows = r->before.tally.rows = r->rank.rows = 0;
+    if (bucket < r->now.tally.buckets.count && period_count(&r->now, bucket) != 0)
+        return -1;
+    if (bucket < r->before.tally.buckets.count && period_count(&r->before, bucket) != 0)
+        return -1;
+    if (bucket_rank(r, (uint32_t)bucket) != 0 || rows_room(r, r->rank.rows) != 0)
+        return -1;
+    if (r->rank.rows > 0)
+        memcpy(a->row + a->rows, r->rank.row, r->rank.rows * sizeof *a->row);
+    if (r->q->compare && bucket_compare(r, a->previous + a->rows) != 0)
+        return -1;
+    a->rows += r->rank.rows;
+    return 0;
+}
+
+/* Nothing to group by: the one row is there even when it is empty. */
+static int empty_row(struct run *r)
+{
+    struct usage_answer *a = r->answer;
+
+    if (rows_room(r, 1) != 0)
+        return -1;
+    if (a->rows > 0 || r->q->bucket != BUCKET_NONE || r->q->groups > 0)
+        return 0;
+    a->row[0] = (struct usage_row){ 0 };
+    sums_no_times(&a->row[0].times);
+    if (r->q->compare)
+        a->previous[0] = r->before.totals;
+    a->rows = 1;
+    return 0;
+}
+
+/* -------------------------------------------------------------------- run */
+
+static int bounds_set(struct run *r)
+{
+    const struct usage_request *q = r->q;
+    struct usage_answer *a = r->answer;
+
+    r->zone = q->tz ? pool_zone(r->plan.c, q->tz) : r->plan.kept.zone;
+    if (!r->zone)
+        return problem_parameter(r->p, "tz", q->tz, "the IANA name of a time zone: Europe/Berlin");
+    strcpy(a->tz, zone_name(r->zone));
+    a->from_ms = q->from_loose ? plan_floor(&r->plan, q->from_ms) : q->from_ms;
+    a->to_ms = q->to_loose ? plan_floor(&r->plan, q->to_ms) : q->to_ms;
+    if (a->from_ms >= a->to_ms)
+        return problem_parameter(r->p, "to", "", "more than a minute after from");
+    return 0;
+}
+
+/* The equally long time just before, as far back as there is time. */
+static int before_init(struct run *r)
+{
+    const struct usage_answer *a = r->answer;
+    int64_t from = a->from_ms - (a->to_ms - a->from_ms);
+
+    from = from > WHEN_MIN ? from : WHEN_MIN;
+    if (r->q->from_loose)
+        from = plan_floor(&r->plan, from);
+    return tally_init(&r->before.tally, r->q, &r->plan, a->grouping, r->zone, from, a->from_ms, true);
+}
+
+static int count(struct run *r)
+{
+    struct usage_answer *a = r->answer;
+
+    if (bounds_set(r) != 0)
+        return -1;
+    a->grouping = grouping_new(r->q, pool_dictionary(r->plan.c));
+    if (!a->grouping)
+        return no_memory(r);
+    if (tally_init(&r->now.tally, r->q, &r->plan, a->grouping, r->zone, a->from_ms, a->to_ms, false) != 0 ||
+        (r->q->compare && before_init(r) != 0))
+        return -1;
+    size_t now = r->now.tally.buckets.count, before = r->before.tally.buckets.count;
+    for (size_t i = 0; i < (now > before ? now : before); i++) {
+        if (bucket_show(r, i) != 0)
+            return -1;
+    }
+    period_finish(&r->now);
+    period_finish(&r->before);
+    if (empty_row(r) != 0)
+        return -1;
+    a->totals = r->now.totals;
+    if (r->q->compare)
+        a->previous[a->rows] = r->before.totals;
+    a->bucket_ms = r->now.tally.buckets.begin_ms;
+    r->now.tally.buckets.begin_ms = NULL;
+    return 0;
+}
+
+/* With a seat: one borrowed connection, one transaction. */
+static int run(struct query_pool *pool, struct run *r, struct monotime deadline)
+{
+    struct pool_connection *c;
+
+    if (pool_borrow(pool, deadline, r->p, &c) != 0)
+        return -1;
+    int result = plan_init(&r->plan, c, r->p);
+    if (result == 0)
+        result = count(r);
+    tally_fini(&r->now.tally);
+    tally_fini(&r->before.tally);
+    pool_give(c);
+    plan_fini(&r->plan);
+    rank_fini(&r->rank);
+    return result;
 }
 
 int usage_run(struct query_pool *pool, const struct usage_request *request, struct monotime deadline,
               struct problem *p, struct usage_answer *out)
 {
+    enum pool_work work = grouping_is_by_session(request) ? WORK_LOG : WORK_SLABS;
     struct usage_answer answer = { .request = request };
-    struct run r = { .request = request, .answer = &answer, .p = p };
-    int result;
+    struct run *r = calloc(1, sizeof *r);
+    struct queue_item *seat;
+    int result = -1;
 
-    if (pool_borrow(pool, deadline, p, &r.c) != 0)
-        return -1;
-    run_init(&r);
-    result = read_watermark(&r);
-    if (result == 0)
-        result = scan_all(&r);
-    pool_give(r.c);
-    if (result == 0)
-        result = answer_finish(&r);
-    run_fini(&r);
+    if (!r)
+        return problem_set(p, 503, "out of memory");
+    r->q = request;
+    r->p = p;
+    r->answer = &answer;
+    if (pool_sit(pool, work, deadline, p, &seat) == 0) {
+        result = run(pool, r, deadline);
+        pool_stand(pool, work, seat);
+    }
+    free(r);
     if (result == 0)
         *out = answer;
     else
@@ -477,27 +334,12 @@ int usage_run(struct query_pool *pool, const struct usage_request *request, stru
 void usage_fini(struct usage_answer *a)
 {
     free(a->row);
-    intern_fini(&a->dims_names);
-    intern_fini(&a->session_names);
+    free(a->previous);
+    free(a->bucket_ms);
+    grouping_free(a->grouping);
 }
 
 const char *usage_name(const struct usage_answer *a, const struct usage_row *row, unsigned i, size_t *len)
 {
-    const struct usage_request *q = a->request;
-    bool of_dims = q->group[i] < FIELD_DIMS_END;
-    size_t size;
-    const char *key = of_dims ? intern_key(&a->dims_names, row->dims_names, &size)
-                              : intern_key(&a->session_names, row->session_names, &size);
-    uint16_t head;
-
-    for (unsigned k = 0;; k++) {
-        if ((q->group[k] < FIELD_DIMS_END) != of_dims)
-            continue;
-        memcpy(&head, key, 2);
-        if (k == i)
-            break;
-        key += 2 + (head == 0xffff ? 0 : head);
-    }
-    *len = head == 0xffff ? 0 : head;
-    return head == 0xffff ? NULL : key + 2;
+    return row->group == USAGE_OTHER ? NULL : grouping_name(a->grouping, row->group, i, len);
 }

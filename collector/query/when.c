@@ -161,14 +161,26 @@ int when_parse(const char *text, int64_t now_ms, int64_t *out_ms)
     return 0;
 }
 
+/* Writes n so that it ends before `end`: this is done for every row that is shown. */
+static void put_digits(char *end, int n)
+{
+    for (; n > 0; n /= 10)
+        *--end = (char)('0' + n % 10);
+}
+
 void when_format(int64_t ms, char out[WHEN_TEXT])
 {
     struct tm tm;
-    char date_text[24];
 
     ms = ms < WHEN_MIN ? WHEN_MIN : ms > WHEN_MAX ? WHEN_MAX : ms;
     time_t s = (time_t)(ms / 1000);
     gmtime_r(&s, &tm);
-    strftime(date_text, sizeof date_text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, WHEN_TEXT, "%s.%03dZ", date_text, (int)(ms % 1000));
+    memcpy(out, "0000-00-00T00:00:00.000Z", 25);
+    put_digits(out + 4, tm.tm_year + 1900);
+    put_digits(out + 7, tm.tm_mon + 1);
+    put_digits(out + 10, tm.tm_mday);
+    put_digits(out + 13, tm.tm_hour);
+    put_digits(out + 16, tm.tm_min);
+    put_digits(out + 19, tm.tm_sec);
+    put_digits(out + 23, (int)(ms % 1000));
 }

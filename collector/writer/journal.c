@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "journal.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../schema/event_id.h"
-#include "../base/msgpack_reader.h"
+#include "../base/identifier.h"
+#include "log_write.h"
 
 #define QUARANTINE_BYTES_MAX ((uint32_t)64 * 1024) /* of one piece; the rest is cut */
+#define RETIRED_AT_ONCE      64
 
 int journal_init(struct journal *j, struct store *store, const struct journal_options *options)
 {
@@ -17,20 +18,22 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
     *j = (struct journal){ .options = *options, .store = store };
     if (recent_init(&j->recent) != 0 || runs_init(&j->runs) != 0)
         return -SQLITE_NOMEM;
-    if ((rc = names_init(&j->names, store)) != 0 || (rc = rollup_init(&j->rollup, store)) != 0 ||
+    if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
+        (rc = projections_init(&j->projections, store, options->zone, options->ages)) != 0 ||
         (rc = store_prepare(
              store,
              "SELECT prompt_tokens, completion_tokens, total_tokens, cached_tokens, cache_write_tokens,"
              " cache_write_1h_tokens, reasoning_tokens"
              " FROM dispatch WHERE id=?",
              &j->read_usage)) != 0 ||
+        (rc = log_row_prepare(store->db, &j->read_row)) != 0 ||
         (rc = store_prepare(store, "UPDATE dispatch SET state = state & 8 | ?2 WHERE id=?1",
                             &j->set_state)) != 0 ||
         (rc = store_prepare(
              store,
-             "SELECT e.id FROM dispatch e JOIN dims d ON d.id = e.dims WHERE e.id>=?1 AND e.session=?2"
-             " AND e.run_id=?3 AND e.state & 7 = 0 AND d.granularity > ?4 AND e.id<=?5",
-             &j->find_coarser)) != 0)
+             "SELECT 1 FROM dispatch e JOIN dims d ON d.id = e.dims WHERE e.id=?1 AND e.run_id=?2"
+             " AND e.state & 7 = 0 AND d.granularity > ?3",
+             &j->is_coarser)) != 0)
         return rc;
     return store_prepare(store, "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?",
                          &j->trim_quarantine);
@@ -41,7 +44,7 @@ void journal_fini(struct journal *j)
     names_fini(&j->names);
     recent_fini(&j->recent);
     runs_fini(&j->runs);
-    rollup_fini(&j->rollup);
+    projections_fini(&j->projections);
 }
 
 /* ---------------------------------------------------------------- recovery */
@@ -62,9 +65,10 @@ static void remember_row(struct journal *j, sqlite3_stmt *stmt)
 static int recover_recent(struct journal *j)
 {
     static const char sql[] =
-        "SELECT e.id, event_id, ifnull(partial, 0), ifnull(session, 0), run_id, ifnull(d.granularity, 1) "
-        "FROM dispatch e"
-        " JOIN dims d ON d.id = e.dims WHERE e.id > ?1"
+        "SELECT e.id, event_identifier(e.event_id, s.session_id, e.response_id, e.span_id),"
+        " ifnull(e.partial, 0), ifnull(e.session, 0), identifier(e.run_id), ifnull(d.granularity, 1)"
+        " FROM dispatch e JOIN dims d ON d.id = e.dims LEFT JOIN session s ON s.id = e.session WHERE e.id > "
+        "?1"
         " UNION ALL SELECT id, event_id, 0, 0, NULL, 1 FROM message WHERE id > ?1"
         " UNION ALL SELECT id, event_id, 0, 0, NULL, 1 FROM report WHERE id > ?1 ORDER BY 1";
     sqlite3_stmt *stmt;
@@ -86,12 +90,11 @@ int journal_recover(struct journal *j)
     int rc;
 
     j->tally = (struct journal_tally){ 0 };
-    names_forget(&j->names);
-    if ((rc = store_reload(j->store)) != 0 ||
+    if ((rc = names_recover(&j->names)) != 0 || (rc = store_reload(j->store)) != 0 ||
         (rc = store_number(j->store, "SELECT count(*) FROM quarantine", &j->quarantined)) != 0 ||
         (rc = recover_recent(j)) != 0)
         return rc;
-    return rollup_replay(&j->rollup);
+    return projections_start(&j->projections);
 }
 
 /* ---------------------------------------------------------------- identity */
@@ -99,19 +102,13 @@ int journal_recover(struct journal *j)
 /* Gives an event without an id the one that schema/wire.md says. */
 static void name_event(struct event *e, const struct journal_origin *from, int64_t row)
 {
-    struct session_names s = { .text = { { NULL, 0 } } };
-
     if (e->has_id)
         return;
-    if (e->session.at != NULL)
-        session_names_read(e->session, &s);
-    struct slice session = s.text[S_session_id], response = e->text[D_response_id], span = e->text[D_span_id];
-    if (e->kind == KIND_dispatch && response.at != NULL)
-        tg_event_id_hash('r', (const char *)session.at, session.len, (const char *)response.at, response.len,
-                         e->id);
-    else if (e->kind == KIND_dispatch && span.at != NULL)
-        tg_event_id_hash('s', (const char *)session.at, session.len, (const char *)span.at, span.len, e->id);
-    else if (from->has_stream)
+    if (log_derive_id(e, e->id)) {
+        e->has_id = true;
+        return;
+    }
+    if (from->has_stream)
         tg_event_id_place(e->ts_ms, from->epoch, from->stream, from->seq, e->id);
     else
         tg_event_id_place(e->ts_ms, (uint64_t)from->now_ms, UINT64_MAX, (uint64_t)row, e->id);
@@ -141,115 +138,19 @@ static int set_state(struct journal *j, int64_t row, enum log_state state)
     return store_run(j->set_state);
 }
 
-/* Takes a row that counted out of everything derived from it. */
-static int retire(struct journal *j, int64_t row, enum log_state state)
+/* Takes a row out of everything derived from it, if it counted. 1, 0: it is not in the log any more, or a
+ * negative SQLite code. */
+static int retire(struct journal *j, int64_t now_ms, int64_t id, enum log_state state)
 {
-    int rc = rollup_retract(&j->rollup, row);
+    int64_t num[DISPATCH_NUMS];
+    struct log_row row;
+    int rc = projections_make_room(&j->projections, now_ms);
 
-    return rc != 0 ? rc : set_state(j, row, state);
-}
-
-static void bind_head(sqlite3_stmt *stmt, int64_t row, const struct journal_origin *from,
-                      const struct event *e)
-{
-    sqlite3_bind_int64(stmt, 1, row);
-    sqlite3_bind_int64(stmt, 2, e->ts_ms);
-    sqlite3_bind_int64(stmt, 3, from->now_ms - e->ts_ms);
-}
-
-static void bind_names(sqlite3_stmt *stmt, uint32_t dims, uint32_t session, const struct event *e)
-{
-    sqlite3_bind_int64(stmt, 5, dims);
-    if (session != 0)
-        sqlite3_bind_int64(stmt, 6, session);
-    else
-        sqlite3_bind_null(stmt, 6);
-    sqlite3_bind_blob(stmt, 7, e->id, 16, SQLITE_STATIC);
-}
-
-static int insert_dispatch(struct journal *j, int64_t row, const struct journal_origin *from,
-                           const struct event *e, int state, uint32_t dims, uint32_t session)
-{
-    sqlite3_stmt *stmt = j->store->dispatch;
-    int at = 8;
-
-    bind_head(stmt, row, from, e);
-    sqlite3_bind_int(stmt, 4, state);
-    bind_names(stmt, dims, session, e);
-    for (int i = 0; i < DISPATCH_TEXTS; i++)
-        bind_text(stmt, at++, e->text[i]);
-    for (int i = 0; i < DISPATCH_NUMS; i++)
-        bind_num(stmt, at++, e->num[i]);
-    return store_run(stmt);
-}
-
-static int insert_message(struct journal *j, int64_t row, const struct journal_origin *from,
-                          const struct event *e, uint32_t dims, uint32_t session)
-{
-    sqlite3_stmt *stmt = j->store->message;
-    int at = 8;
-
-    bind_head(stmt, row, from, e);
-    sqlite3_bind_int(stmt, 4, e->kind);
-    bind_names(stmt, dims, session, e);
-    for (int i = 0; i < MESSAGE_TEXTS; i++)
-        bind_text(stmt, at++, e->text[i]);
-    for (int i = 0; i < MESSAGE_NUMS; i++)
-        bind_num(stmt, at++, e->num[i]);
-    return store_run(stmt);
-}
-
-/* Off the hot path: an emitter reports once a minute. Decode has checked shape and size. */
-static json_t *report_json(struct mp *mp)
-{
-    struct mp_value v;
-
-    if (!mp_read(mp, &v))
-        return NULL;
-    switch (v.type) {
-    case MP_STR:
-        return json_stringn((const char *)v.s.at, v.s.len);
-    case MP_UINT:
-    case MP_NEGATIVE:
-        return json_integer((json_int_t)v.u);
-    case MP_FLOAT:
-        return json_real(v.f);
-    case MP_BOOL:
-        return json_boolean(v.u != 0);
-    case MP_MAP:
-        break;
-    default:
-        return json_null();
-    }
-    json_t *object = json_object();
-    for (uint32_t n = v.count; n > 0; n--) {
-        struct mp_value name;
-        char text[256] = "";
-        if (!mp_read(mp, &name) || name.type != MP_STR || name.s.len >= sizeof text)
-            break;
-        memcpy(text, name.s.at, name.s.len);
-        text[name.s.len] = '\0';
-        json_object_set_new(object, text, report_json(mp));
-    }
-    return object;
-}
-
-static int insert_report(struct journal *j, int64_t row, const struct journal_origin *from,
-                         const struct event *e)
-{
-    sqlite3_stmt *stmt = j->store->report;
-    struct mp mp = mp_of(e->body);
-    json_t *json = report_json(&mp);
-    char *text = json_dumps(json, JSON_COMPACT);
-
-    json_decref(json);
-    bind_head(stmt, row, from, e);
-    sqlite3_bind_int64(stmt, 4, from->source);
-    bind_num(stmt, 5, from->has_stream ? (int64_t)from->epoch : UNKNOWN);
-    sqlite3_bind_blob(stmt, 6, e->id, 16, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 7, text != NULL ? text : "{}", -1, SQLITE_TRANSIENT);
-    free(text);
-    return store_run(stmt);
+    if (rc != 0 || (rc = log_row_read(j->read_row, id, num, &row)) <= 0)
+        return rc;
+    if (row.counts && (rc = projections_retract(&j->projections, &row)) != 0)
+        return rc;
+    return (rc = set_state(j, id, state)) != 0 ? rc : 1;
 }
 
 /* -------------------------------------------------------------- recognising */
@@ -276,16 +177,18 @@ static int compare_final(struct journal *j, int64_t row, const struct event *e, 
 }
 
 /* An id that was here before. EVENT_REPLACED: e is to be stored and the old row is retired. */
-static int meet_again(struct journal *j, const struct recent_entry *old, const struct event *e,
-                      enum event_result *result)
+static int meet_again(struct journal *j, int64_t now_ms, const struct recent_entry *old,
+                      const struct event *e, enum event_result *result)
 {
     *result = EVENT_DUPLICATE;
     if (e->kind != KIND_dispatch || e->num[D_partial] == 1)
         return 0;
     if (!old->partial)
         return compare_final(j, old->row, e, result);
-    *result = EVENT_REPLACED;
-    return retire(j, old->row, STATE_REPLACED);
+    int rc = retire(j, now_ms, old->row, STATE_REPLACED);
+    if (rc == 1)
+        *result = EVENT_REPLACED; /* else retention has dropped it: what it said stays in the sums */
+    return rc < 0 ? rc : 0;
 }
 
 static void count_result(struct journal_tally *t, enum event_result result)
@@ -296,98 +199,138 @@ static void count_result(struct journal_tally *t, enum event_result result)
     t->conflict += result == EVENT_CONFLICT;
 }
 
-/* A finer record of a run has come: its sums do not count any more. */
-static int retire_coarser(struct journal *j, const struct runs_verdict *rows_of, uint32_t session,
-                          struct slice run, uint8_t granularity)
+/* Whether a row is of the run that is bound to the statement, counts, and is coarser. */
+static int is_coarser(void *arg, int64_t id)
 {
-    int64_t rows[64];
-    int n, rc;
+    sqlite3_stmt *stmt = arg;
 
+    sqlite3_bind_int64(stmt, 1, id);
+    int rc = sqlite3_step(stmt);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -rc;
+}
+
+/* A finer record of a run has come: the sums of the coarser ones do not count any more. */
+static int retire_coarser(struct journal *j, int64_t now_ms, const struct runs_verdict *rows_of,
+                          uint32_t session, struct slice run, uint8_t granularity)
+{
+    uint8_t scratch[IDENTIFIER_MAX];
+    int64_t rows[RETIRED_AT_ONCE], from = rows_of->coarser_from;
+    int n, rc = 0;
+
+    identifier_bind(j->is_coarser, 2, run, scratch);
+    sqlite3_bind_int(j->is_coarser, 3, granularity);
     do {
-        sqlite3_bind_int64(j->find_coarser, 1, rows_of->coarser_from);
-        sqlite3_bind_int64(j->find_coarser, 5, rows_of->coarser_to);
-        sqlite3_bind_int64(j->find_coarser, 2, session);
-        bind_text(j->find_coarser, 3, run);
-        sqlite3_bind_int(j->find_coarser, 4, granularity);
-        rc = SQLITE_ROW;
-        for (n = 0; n < 64 && (rc = sqlite3_step(j->find_coarser)) == SQLITE_ROW; n++)
-            rows[n] = sqlite3_column_int64(j->find_coarser, 0);
-        sqlite3_reset(j->find_coarser);
-        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-            return -rc;
-        for (int i = 0; i < n; i++) {
-            if ((rc = retire(j, rows[i], STATE_COARSER)) != 0)
-                return rc;
-            j->tally.coarser++;
+        n = spans_find(&j->projections.sessions.spans, session, from, rows_of->coarser_to, is_coarser,
+                       j->is_coarser, rows, RETIRED_AT_ONCE);
+        for (int i = 0; rc >= 0 && i < n; i++) {
+            rc = retire(j, now_ms, rows[i], STATE_COARSER);
+            j->tally.coarser += rc == 1;
+            from = rows[i] + 1;
         }
-    } while (n == 64);
-    return 0;
+    } while (rc >= 0 && n == RETIRED_AT_ONCE);
+    return n < 0 ? n : rc < 0 ? rc : 0;
 }
 
-static int append_dispatch(struct journal *j, int64_t row, const struct journal_origin *from,
-                           const struct event *e, int flags)
+/* The row that an event makes, as far as its names decide. */
+static int name_row(struct journal *j, const struct journal_origin *from, const struct event *e,
+                    struct log_row *row, uint8_t *granularity)
 {
-    uint32_t dims, session = 0;
-    uint8_t granularity;
-    int rc, state = STATE_COUNTS;
+    struct combination c;
+    int rc = names_dims(&j->names, from->source, e->dims, &c);
 
-    if ((rc = names_dims(&j->names, from->source, e->dims, &dims, &granularity)) != 0 ||
-        (e->session.at != NULL && (rc = names_session(&j->names, e->session, &session)) != 0))
+    if (rc != 0)
         return rc;
-    struct runs_verdict run = runs_meet(&j->runs, session, e->text[D_run_id], granularity, row);
-    if (run.coarser_from != 0 && (rc = retire_coarser(j, &run, session, e->text[D_run_id], granularity)) != 0)
-        return rc;
-    if (!run.counts) {
-        state = STATE_COARSER;
-        j->tally.coarser++;
-    }
-    if ((rc = insert_dispatch(j, row, from, e, state | flags, dims, session)) != 0)
-        return rc;
-    if (state == STATE_COUNTS)
-        rollup_post(&j->rollup, e->ts_ms, dims, e->num);
-    return 0;
+    row->dims = c.id;
+    row->rollup = c.rollup;
+    row->status = c.status;
+    j->tally.overflowed += c.overflowed;
+    *granularity = c.granularity;
+    return e->session.at != NULL ? names_session(&j->names, e->session, &row->session) : 0;
 }
 
-static int append_message(struct journal *j, int64_t row, const struct journal_origin *from,
-                          const struct event *e)
+static int append_dispatch(struct journal *j, const struct journal_origin *from, const struct event *e,
+                           int flags, struct log_row *row)
 {
-    uint32_t dims, session = 0;
     uint8_t granularity;
     int rc;
 
-    if ((rc = names_dims(&j->names, from->source, e->dims, &dims, &granularity)) != 0 ||
-        (e->session.at != NULL && (rc = names_session(&j->names, e->session, &session)) != 0))
+    if ((rc = name_row(j, from, e, row, &granularity)) != 0)
         return rc;
-    return insert_message(j, row, from, e, dims, session);
+    struct runs_verdict run = runs_meet(&j->runs, row->session, e->text[D_run_id], granularity, row->id);
+    if (run.coarser_from != 0 &&
+        (rc = retire_coarser(j, from->now_ms, &run, row->session, e->text[D_run_id], granularity)) != 0)
+        return rc;
+    row->counts = run.counts;
+    row->num = e->num;
+    j->tally.coarser += !run.counts;
+    return log_write_dispatch(j->store, row, e, (run.counts ? STATE_COUNTS : STATE_COARSER) | flags);
+}
+
+static int append_message(struct journal *j, const struct journal_origin *from, const struct event *e,
+                          struct log_row *row)
+{
+    uint8_t granularity;
+    int rc = name_row(j, from, e, row, &granularity);
+
+    row->status = 0;
+    return rc != 0 ? rc : log_write_message(j->store, row, e);
+}
+
+static int append_report(struct journal *j, const struct journal_origin *from, const struct event *e,
+                         const struct log_row *row)
+{
+    int64_t epoch = from->has_stream ? (int64_t)from->epoch : UNKNOWN;
+    char *body = NULL;
+    int rc = log_write_report(j->store, row, e, from->source, epoch, &body);
+
+    if (rc == 0)
+        rc = losses_report(j->projections.losses, from->source, epoch != UNKNOWN ? epoch : 0, body);
+    free(body);
+    return rc;
+}
+
+static enum log_kind log_kind_of(const struct event *e)
+{
+    return e->kind == KIND_dispatch ? LOG_DISPATCH : e->kind == KIND_report ? LOG_REPORT : LOG_MESSAGE;
+}
+
+static int append_new(struct journal *j, const struct journal_origin *from, const struct event *e, int flags)
+{
+    struct log_row row = {
+        .id = j->store->next_id, .ts_ms = e->ts_ms, .received_ms = from->now_ms, .kind = log_kind_of(e)
+    };
+    int rc = row.kind == LOG_DISPATCH ? append_dispatch(j, from, e, flags, &row)
+             : row.kind == LOG_REPORT ? append_report(j, from, e, &row)
+                                      : append_message(j, from, e, &row);
+
+    if (rc != 0)
+        return rc;
+    j->store->next_id++;
+    j->tally.newest_ms = e->ts_ms;
+    recent_add(&j->recent, e->id,
+               (struct recent_entry){ row.id, row.kind == LOG_DISPATCH && e->num[D_partial] == 1 });
+    projections_row(&j->projections, &row, e->dims);
+    return 0;
 }
 
 int journal_append(struct journal *j, const struct journal_origin *from, struct event *e,
                    enum event_result *result)
 {
     struct recent_entry old;
-    int64_t row = j->store->next_id;
     int rc, flags = settle_time(j, from, e);
 
     *result = EVENT_STORED;
-    name_event(e, from, row);
-    if (rollup_is_full(&j->rollup) && (rc = rollup_flush(&j->rollup)) != 0)
+    name_event(e, from, j->store->next_id);
+    if ((rc = projections_make_room(&j->projections, from->now_ms)) != 0)
         return rc;
-    if (recent_find(&j->recent, e->id, &old) && (rc = meet_again(j, &old, e, result)) != 0)
+    if (recent_find(&j->recent, e->id, &old) && (rc = meet_again(j, from->now_ms, &old, e, result)) != 0)
         return rc;
-    if (*result == EVENT_STORED || *result == EVENT_REPLACED) {
-        rc = e->kind == KIND_dispatch ? append_dispatch(j, row, from, e, flags)
-             : e->kind == KIND_report ? insert_report(j, row, from, e)
-                                      : append_message(j, row, from, e);
-        if (rc != 0)
-            return rc;
-        j->store->next_id++;
-        rollup_note(&j->rollup, row, e->ts_ms);
-        j->tally.newest_ms = e->ts_ms;
-        recent_add(&j->recent, e->id,
-                   (struct recent_entry){ row, e->kind == KIND_dispatch && e->num[D_partial] == 1 });
-    }
-    count_result(&j->tally, *result);
-    return 0;
+    if (*result == EVENT_STORED || *result == EVENT_REPLACED)
+        rc = append_new(j, from, e, flags);
+    if (rc == 0)
+        count_result(&j->tally, *result);
+    return rc;
 }
 
 int journal_quarantine(struct journal *j, const struct journal_origin *from, const struct batch_event *fault)

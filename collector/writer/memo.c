@@ -6,67 +6,58 @@
 
 #include "../../schema/event_id.h"
 
+#define WAYS 4
+
 struct memo_slot {
-    uint64_t hash;
-    uint32_t id; /* 0: free */
-    uint32_t at, len;
+    uint64_t print, value; /* value 0: free */
+    uint32_t check, used;  /* used: the clock when it was last asked for */
 };
 
-int memo_init(struct memo *m, uint32_t entries, uint32_t bytes_max)
+int memo_init(struct memo *m, uint32_t entries)
 {
-    *m = (struct memo){ .mask = 2 * entries - 1, .bytes_max = bytes_max };
-    m->slots = calloc((size_t)2 * entries, sizeof *m->slots);
-    m->bytes = malloc(bytes_max);
-    if (m->slots != NULL && m->bytes != NULL)
-        return 0;
-    memo_fini(m);
-    return -1;
+    *m = (struct memo){ .sets = entries / WAYS };
+    m->slots = calloc(entries, sizeof *m->slots);
+    return m->slots != NULL ? 0 : -1;
 }
 
 void memo_fini(struct memo *m)
 {
     free(m->slots);
-    free(m->bytes);
     *m = (struct memo){ 0 };
 }
 
 void memo_clear(struct memo *m)
 {
-    memset(m->slots, 0, ((size_t)m->mask + 1) * sizeof *m->slots);
-    m->used = 0;
-    m->bytes_used = 0;
+    memset(m->slots, 0, (size_t)m->sets * WAYS * sizeof *m->slots);
 }
 
-static uint64_t hash_of(uint32_t scope, struct slice key)
+static struct memo_slot *set_of(const struct memo *m, struct memo_key key)
+{
+    return &m->slots[(size_t)(key.print & (m->sets - 1)) * WAYS];
+}
+
+uint64_t memo_get(struct memo *m, uint32_t scope, struct slice bytes, struct memo_key *key)
 {
     uint64_t half[2];
 
-    tg_hash128(key.at, key.len, (unsigned char *)half);
-    return half[0] + scope * 0x9e3779b97f4a7c15ULL;
-}
-
-uint32_t memo_get(const struct memo *m, uint32_t scope, struct slice key, uint64_t *hash)
-{
-    *hash = hash_of(scope, key);
-    for (uint64_t i = *hash & m->mask; m->slots[i].id != 0; i = (i + 1) & m->mask) {
-        const struct memo_slot *s = &m->slots[i];
-        if (s->hash == *hash && s->len == key.len && memcmp(m->bytes + s->at, key.at, key.len) == 0)
-            return s->id;
-    }
+    tg_hash128(bytes.at, bytes.len, (unsigned char *)half);
+    *key = (struct memo_key){ half[0] + scope * 0x9e3779b97f4a7c15ULL, (uint32_t)half[1] };
+    struct memo_slot *s = set_of(m, *key);
+    for (int i = 0; i < WAYS; i++)
+        if (s[i].print == key->print && s[i].check == key->check && s[i].value != 0) {
+            s[i].used = m->clock;
+            return s[i].value;
+        }
     return 0;
 }
 
-void memo_put(struct memo *m, struct slice key, uint64_t hash, uint32_t id)
+void memo_put(struct memo *m, struct memo_key key, uint64_t value)
 {
-    if (key.len > m->bytes_max)
-        return;
-    if (m->used > m->mask / 2 || m->bytes_max - m->bytes_used < key.len)
-        memo_clear(m);
-    uint64_t i = hash & m->mask;
-    while (m->slots[i].id != 0)
-        i = (i + 1) & m->mask;
-    m->slots[i] = (struct memo_slot){ hash, id, m->bytes_used, key.len };
-    memcpy(m->bytes + m->bytes_used, key.at, key.len);
-    m->bytes_used += key.len;
-    m->used++;
+    struct memo_slot *s = set_of(m, key), *give_up = s;
+
+    m->clock++;
+    for (int i = 0; i < WAYS && give_up->value != 0; i++)
+        if (s[i].value == 0 || m->clock - s[i].used > m->clock - give_up->used)
+            give_up = &s[i];
+    *give_up = (struct memo_slot){ key.print, value, key.check, m->clock };
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * memo.h: a bounded cache from a string of bytes to an id, for the dictionary tables. When it is
- * full it starts anew: what is still in use comes back with one SELECT each. Owner: the writer.
+ * memo.h: a bounded cache from a string of bytes to a value, for the dictionary tables. A string is
+ * known by 96 bits of its hash, as its row in the table is known by 128. Sets of four; of a full
+ * set the one that was not asked for longest makes room. Owner: the writer.
  */
 #ifndef COLLECTOR_MEMO_H
 #define COLLECTOR_MEMO_H
@@ -13,19 +14,25 @@
 struct memo_slot;
 
 struct memo {
-    struct memo_slot *slots; /* owned; a power of two, at most half full */
-    uint32_t mask, used;
-    uint8_t *bytes; /* owned; the keys, one after the other */
-    uint32_t bytes_used, bytes_max;
+    struct memo_slot *slots; /* owned; sets of four, a power of two of them */
+    uint32_t sets, clock;
+};
+
+/* What a string is known by: from memo_get, for the memo_put after it. */
+struct memo_key {
+    uint64_t print;
+    uint32_t check;
 };
 
 /* entries: a power of two. 0, or -1: no memory. */
-int memo_init(struct memo *m, uint32_t entries, uint32_t bytes_max);
+int memo_init(struct memo *m, uint32_t entries);
 void memo_fini(struct memo *m);
 void memo_clear(struct memo *m);
 
 /* scope keeps equal bytes of different owners apart. 0: not known. */
-uint32_t memo_get(const struct memo *m, uint32_t scope, struct slice key, uint64_t *hash);
-void memo_put(struct memo *m, struct slice key, uint64_t hash, uint32_t id);
+uint64_t memo_get(struct memo *m, uint32_t scope, struct slice bytes, struct memo_key *key);
+
+/* value is not 0. */
+void memo_put(struct memo *m, struct memo_key key, uint64_t value);
 
 #endif

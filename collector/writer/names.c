@@ -1,206 +1,162 @@
 /* SPDX-License-Identifier: MIT */
 #include "names.h"
 
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../schema/event_id.h"
-#include "../base/msgpack_reader.h"
+#include "../base/session_name.h"
+#include "canonical.h"
 
 #define SOURCES_CACHED  1024
-#define SESSIONS_CACHED (32 * 1024)
-#define DIMS_CACHED     (16 * 1024)
-#define KEY_BYTES_MEAN  128
-#define DIMS_ID_BITS    30
-#define DIMS_ID_MAX     ((1U << DIMS_ID_BITS) - 1)
-#define CANONICAL_MAX   (DIMS_TEXTS * 260 + 16 * 2 * 260 * 6 + 64) /* tags as JSON, all escaped */
+#define SESSIONS_CACHED (128 * 1024)
 
-int names_init(struct names *n, struct store *store)
+int names_init(struct names *n, struct store *store, int64_t bound)
 {
     int rc;
 
     *n = (struct names){ .store = store };
-    if (memo_init(&n->sources, SOURCES_CACHED, SOURCES_CACHED * KEY_BYTES_MEAN) != 0 ||
-        memo_init(&n->sessions, SESSIONS_CACHED, SESSIONS_CACHED * KEY_BYTES_MEAN / 2) != 0 ||
-        memo_init(&n->dims, DIMS_CACHED, DIMS_CACHED * KEY_BYTES_MEAN) != 0)
+    if (memo_init(&n->sources, SOURCES_CACHED) != 0 || memo_init(&n->sessions, SESSIONS_CACHED) != 0)
         return -SQLITE_NOMEM;
     if ((rc = store_prepare(store, "SELECT id FROM source WHERE name=?", &n->find_source)) != 0 ||
         (rc = store_prepare(store, "INSERT INTO source VALUES(NULL,?,?)", &n->add_source)) != 0 ||
         (rc = store_prepare(store, "SELECT id FROM session WHERE key=?", &n->find_session)) != 0 ||
-        (rc = store_prepare(store, "INSERT INTO session VALUES(NULL,?,?,?,?)", &n->add_session)) != 0 ||
-        (rc = store_prepare(store, "SELECT id FROM dims WHERE key=?", &n->find_dims)) != 0)
+        (rc = store_prepare(store,
+                            "SELECT id FROM session WHERE name=? AND session_id=?"
+                            " ORDER BY parent_session_id IS NOT NULL, id LIMIT 1",
+                            &n->find_root)) != 0 ||
+        (rc = store_prepare(store, "INSERT INTO session VALUES(?,?,?,?,?,?,?)", &n->add_session)) != 0)
         return rc;
-    return store_prepare(store, "INSERT INTO dims VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", &n->add_dims);
+    return combinations_init(&n->combinations, store, bound);
 }
 
 void names_fini(struct names *n)
 {
     memo_fini(&n->sources);
     memo_fini(&n->sessions);
-    memo_fini(&n->dims);
+    combinations_fini(&n->combinations);
 }
 
-void names_forget(struct names *n)
+int names_recover(struct names *n)
 {
+    int rc = store_number(n->store, "SELECT ifnull(max(id), 0) + 1 FROM session", &n->next_session);
+
+    if (rc == 0)
+        rc = store_number(n->store, "SELECT count(*) FROM session", &n->known);
     memo_clear(&n->sources);
     memo_clear(&n->sessions);
-    memo_clear(&n->dims);
+    return rc != 0 ? rc : combinations_recover(&n->combinations);
 }
 
-/* find has its key bound already; add everything. */
-static int find_or_add(struct names *n, sqlite3_stmt *find, sqlite3_stmt *add, uint32_t *out)
+void names_forget_sessions(struct names *n, int64_t deleted)
 {
-    int rc = sqlite3_step(find);
+    n->known -= deleted;
+    memo_clear(&n->sessions);
+}
+
+/* The statement's key is bound already. 1: *out is the row's id, 0: there is none, or a negative SQLite code.
+ */
+static int find(sqlite3_stmt *stmt, uint32_t *out)
+{
+    int rc = sqlite3_step(stmt);
 
     if (rc == SQLITE_ROW)
-        *out = (uint32_t)sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
-    if (rc == SQLITE_ROW)
-        return 0;
-    if (rc != SQLITE_DONE)
-        return -rc;
-    if ((rc = store_run(add)) == 0)
-        *out = (uint32_t)sqlite3_last_insert_rowid(n->store->db);
-    return rc;
+        *out = (uint32_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -rc;
 }
 
 int names_source(struct names *n, const char *name, int64_t now_ms, uint32_t *out)
 {
-    struct slice key = { (const uint8_t *)name, (uint32_t)strlen(name) };
-    uint64_t hash;
+    struct slice text = { (const uint8_t *)name, (uint32_t)strlen(name) };
+    struct memo_key key;
 
-    if ((*out = memo_get(&n->sources, 0, key, &hash)) != 0)
+    if ((*out = (uint32_t)memo_get(&n->sources, 0, text, &key)) != 0)
         return 0;
-    bind_text(n->find_source, 1, key);
-    bind_text(n->add_source, 1, key);
-    sqlite3_bind_int64(n->add_source, 2, now_ms);
-    int rc = find_or_add(n, n->find_source, n->add_source, out);
-    if (rc == 0)
-        memo_put(&n->sources, key, hash, *out);
-    return rc;
+    bind_text(n->find_source, 1, text);
+    int rc = find(n->find_source, out);
+    if (rc == 0) {
+        bind_text(n->add_source, 1, text);
+        sqlite3_bind_int64(n->add_source, 2, now_ms);
+        rc = store_run(n->add_source);
+        *out = (uint32_t)sqlite3_last_insert_rowid(n->store->db);
+    }
+    if (rc < 0)
+        return rc;
+    memo_put(&n->sources, key, *out);
+    return 0;
 }
 
-/* ------------------------------------------------ one spelling for each key */
+/* ----------------------------------------------------------------- sessions */
 
-/* The key of a row is a hash of its names in one spelling, whatever way the wire spelled them. */
-struct canonical {
-    uint8_t bytes[CANONICAL_MAX];
-    size_t len;
-};
-
-static void canonical_text(struct canonical *c, struct slice s)
+static bool same_text(struct slice a, struct slice b)
 {
-    uint16_t len = (uint16_t)s.len;
+    return a.at != NULL && b.at != NULL && a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+}
 
-    memcpy(c->bytes + c->len, &len, sizeof len);
-    c->len += sizeof len;
-    if (s.at != NULL)
-        memcpy(c->bytes + c->len, s.at, s.len);
-    c->len += s.len;
+/* root 0: its own id. */
+static int add_session(struct names *n, const struct session_names *s, const uint8_t key[16], uint32_t root,
+                       uint32_t *out)
+{
+    if (n->next_session > UINT32_MAX)
+        return -SQLITE_FULL;
+    sqlite3_bind_int64(n->add_session, 1, n->next_session);
+    sqlite3_bind_blob(n->add_session, 2, key, 16, SQLITE_STATIC);
+    sqlite3_bind_int64(n->add_session, 3, session_name(s->text[S_session_id]));
+    sqlite3_bind_int64(n->add_session, 4, root != 0 ? root : n->next_session);
+    for (int i = 0; i < SESSION_TEXTS; i++)
+        bind_text(n->add_session, 5 + i, s->text[i]);
+    int rc = store_run(n->add_session);
+    if (rc != 0)
+        return rc;
+    *out = (uint32_t)n->next_session++;
+    n->known++;
+    return 0;
+}
+
+static void session_key(const struct session_names *s, uint8_t key[16])
+{
+    struct canonical c;
+
+    canonical_start(&c);
+    for (int i = 0; i < SESSION_TEXTS; i++)
+        canonical_text(&c, s->text[i]);
+    canonical_key(&c, key);
+}
+
+/* The row of the root itself, made if no event has told of it yet. 0: s is its own root. */
+static int root_of(struct names *n, const struct session_names *s, uint32_t *out)
+{
+    struct session_names root = { .text = { [S_session_id] = s->text[S_root_session_id] } };
+    uint8_t key[16];
+
+    *out = 0;
+    if (root.text[S_session_id].at == NULL || same_text(root.text[S_session_id], s->text[S_session_id]))
+        return 0;
+    sqlite3_bind_int64(n->find_root, 1, session_name(root.text[S_session_id]));
+    bind_text(n->find_root, 2, root.text[S_session_id]);
+    int rc = find(n->find_root, out);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    session_key(&root, key);
+    return add_session(n, &root, key, 0, out);
 }
 
 int names_session(struct names *n, struct slice wire, uint32_t *out)
 {
     struct session_names names;
-    struct canonical c;
+    struct memo_key memo_key;
     uint8_t key[16];
-    uint64_t hash;
+    uint32_t root;
 
-    if ((*out = memo_get(&n->sessions, 0, wire, &hash)) != 0)
+    if ((*out = (uint32_t)memo_get(&n->sessions, 0, wire, &memo_key)) != 0)
         return 0;
-    c.len = 0;
     session_names_read(wire, &names);
-    for (int i = 0; i < SESSION_TEXTS; i++) {
-        canonical_text(&c, names.text[i]);
-        bind_text(n->add_session, 2 + i, names.text[i]);
-    }
-    tg_hash128(c.bytes, c.len, key);
+    session_key(&names, key);
     sqlite3_bind_blob(n->find_session, 1, key, sizeof key, SQLITE_STATIC);
-    sqlite3_bind_blob(n->add_session, 1, key, sizeof key, SQLITE_STATIC);
-    int rc = find_or_add(n, n->find_session, n->add_session, out);
-    if (rc == 0)
-        memo_put(&n->sessions, wire, hash, *out);
-    return rc;
-}
-
-/* Tags as a JSON object with sorted names; NULL for none. Owned by the caller. */
-static char *tags_json(struct slice wire)
-{
-    struct mp mp = mp_of(wire);
-    struct mp_value pairs, name, value;
-
-    if (wire.at == NULL || !mp_read(&mp, &pairs))
-        return NULL;
-    json_t *object = json_object();
-    for (uint32_t i = 0; i < pairs.count && mp_read(&mp, &name) && mp_read(&mp, &value); i++) {
-        char text[256];
-        memcpy(text, name.s.at, name.s.len);
-        text[name.s.len] = '\0';
-        json_object_set_new(object, text, json_stringn((const char *)value.s.at, value.s.len));
-    }
-    char *json = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(object);
-    return json;
-}
-
-static void bind_dims(struct names *n, uint32_t source, const struct dims_names *d, const char *tags,
-                      const uint8_t key[16])
-{
-    int at = 1;
-
-    sqlite3_bind_blob(n->add_dims, at++, key, 16, SQLITE_STATIC);
-    sqlite3_bind_int64(n->add_dims, at++, source);
-#define TG_DIMS_TEXT(name) bind_text(n->add_dims, at++, d->text[DIM_##name]);
-#define TG_DIMS_ENUM(name) \
-    bind_num(n->add_dims, at++, d->code[DIM_##name] != 0 ? d->code[DIM_##name] : UNKNOWN);
-#define TG_DIMS_TAGS(name)       \
-    bind_text(n->add_dims, at++, \
-              (struct slice){ (const uint8_t *)tags, tags != NULL ? (uint32_t)strlen(tags) : 0 });
-#include "../../schema/event.def"
-}
-
-static int dims_row(struct names *n, uint32_t source, struct slice wire, uint32_t *out, uint8_t *granularity)
-{
-    struct dims_names d;
-    struct canonical c;
-    uint8_t key[16];
-
-    dims_names_read(wire, &d);
-    *granularity = d.code[DIM_granularity] != 0 ? d.code[DIM_granularity] : GRANULARITY_call;
-    char *tags = tags_json(d.tags);
-    memcpy(c.bytes, &source, sizeof source);
-    c.len = sizeof source;
-    for (int i = 0; i < DIMS_TEXTS; i++)
-        canonical_text(&c, d.text[i]);
-    memcpy(c.bytes + c.len, d.code, DIMS_ENUMS);
-    c.len += DIMS_ENUMS;
-    if (tags != NULL)
-        canonical_text(&c, (struct slice){ (const uint8_t *)tags, (uint32_t)strlen(tags) });
-    tg_hash128(c.bytes, c.len, key);
-    bind_dims(n, source, &d, tags, key);
-    sqlite3_bind_blob(n->find_dims, 1, key, sizeof key, SQLITE_STATIC);
-    int rc = find_or_add(n, n->find_dims, n->add_dims, out);
-    free(tags);
-    return rc;
-}
-
-/* The cache keeps the granularity in the two highest bits of the id. */
-int names_dims(struct names *n, uint32_t source, struct slice wire, uint32_t *out, uint8_t *granularity)
-{
-    uint64_t hash;
-    uint32_t both = memo_get(&n->dims, source, wire, &hash);
-    int rc = 0;
-
-    if (both == 0) {
-        rc = dims_row(n, source, wire, out, granularity);
-        if (rc == 0 && *out > DIMS_ID_MAX)
-            rc = -SQLITE_FULL;
-        if (rc == 0)
-            memo_put(&n->dims, wire, hash, *out | (uint32_t)*granularity << DIMS_ID_BITS);
+    int rc = find(n->find_session, out);
+    if (rc == 0 && (rc = root_of(n, &names, &root)) == 0)
+        rc = add_session(n, &names, key, root, out);
+    if (rc < 0)
         return rc;
-    }
-    *out = both & DIMS_ID_MAX;
-    *granularity = (uint8_t)(both >> DIMS_ID_BITS);
+    memo_put(&n->sessions, memo_key, *out);
     return 0;
 }

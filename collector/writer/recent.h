@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * recent.h: the ids of the last events, at least RECENT_MIN of them, and where each is in the log.
- * Two generations: when the young one is full it becomes the old one. An id is known by 64 of its
- * 128 bits. Owner: the writer.
+ * Two generations: when the young one is full it becomes the old one. An id is known by 63 bits of a
+ * hash of its 128, of which its place in the table tells 19. Owner: the writer.
  */
 #ifndef COLLECTOR_RECENT_H
 #define COLLECTOR_RECENT_H
@@ -12,11 +12,14 @@
 
 #define RECENT_MIN (256 * 1024)
 
-struct recent_slot;
+struct recent_generation {
+    uint64_t *slots; /* owned */
+    int64_t base;    /* slots keep their row's distance from it */
+};
 
 struct recent {
-    struct recent_slot *young, *old; /* owned */
-    uint32_t used;
+    struct recent_generation young, old;
+    uint32_t used; /* of young */
 };
 
 struct recent_entry {
@@ -28,6 +31,7 @@ int recent_init(struct recent *r);
 void recent_fini(struct recent *r);
 void recent_clear(struct recent *r);
 
+/* Rows are added in the order of their ids. */
 bool recent_find(const struct recent *r, const uint8_t id[16], struct recent_entry *out);
 void recent_add(struct recent *r, const uint8_t id[16], struct recent_entry entry);
 

@@ -9,12 +9,15 @@
 #define WAYS    4
 #define BUCKETS (RUNS_MIN / 2)
 
+/* print 0: free. row: of the first event. reach: from there to the last event that was coarser than a
+ * call; REACH_MAX: or farther. */
 struct runs_entry {
-    uint64_t print;    /* 0: free */
-    uint64_t row : 56; /* of the first event */
-    uint64_t finest : 8;
-    int64_t last; /* the last event that was coarser than a call */
+    uint64_t print;
+    uint64_t row : 44, finest : 2, reach : 18;
 };
+
+#define ROW_MAX   ((1LL << 44) - 1)
+#define REACH_MAX ((1LL << 18) - 1)
 
 int runs_init(struct runs *r)
 {
@@ -48,6 +51,18 @@ static struct runs_entry *entry_of(struct runs *r, uint64_t print)
     return give_up;
 }
 
+static void set_last(struct runs_entry *e, int64_t row)
+{
+    int64_t reach = row - (int64_t)e->row;
+
+    e->reach = (uint64_t)(reach < REACH_MAX ? reach : REACH_MAX) & REACH_MAX;
+}
+
+static int64_t last_of(const struct runs_entry *e)
+{
+    return e->reach < REACH_MAX ? (int64_t)(e->row + e->reach) : INT64_MAX;
+}
+
 struct runs_verdict runs_meet(struct runs *r, uint32_t session, struct slice run, uint8_t granularity,
                               int64_t row)
 {
@@ -60,16 +75,16 @@ struct runs_verdict runs_meet(struct runs *r, uint32_t session, struct slice run
     uint64_t print = (half[0] ^ session * 0x9e3779b97f4a7c15ULL) | 1;
     struct runs_entry *e = entry_of(r, print);
     if (e->print == 0) {
-        *e = (struct runs_entry){ print, (uint64_t)row & ((1ULL << 56) - 1), granularity, row };
+        *e = (struct runs_entry){ print, (uint64_t)row & ROW_MAX, (uint64_t)granularity & 3, 0 };
     } else if (granularity > e->finest) {
         v.counts = false;
     } else if (granularity < e->finest) {
         v.coarser_from = (int64_t)e->row;
-        v.coarser_to = e->last;
-        e->finest = granularity;
-        e->last = row;
+        v.coarser_to = last_of(e);
+        e->finest = (uint64_t)granularity & 3;
+        set_last(e, row);
     } else if (granularity != GRANULARITY_call) {
-        e->last = row;
+        set_last(e, row);
     }
     return v;
 }

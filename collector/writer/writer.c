@@ -3,8 +3,8 @@
  * writer.c joins the stages and owns the transaction.
  *
  * A transaction holds all batches that were waiting when it began (up to TRANSACTION_EVENTS), their
- * stream watermarks and, when it is due, the projections' flush. Under load transactions grow, an
- * idle collector commits each batch at once. done() is called after the commit only. When a
+ * stream watermarks and, when they are due, the projections' flushes. Under load transactions grow,
+ * an idle collector commits each batch at once. done() is called after the commit only. When a
  * transaction fails, everything is rolled back, and the batches are answered with BATCH_BUSY: their
  * publishers keep them. The store is then down, batches are answered so without being tried, until
  * there is room on the disk, a small write succeeds and memory has been read again from the file.
@@ -18,6 +18,8 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "pace.h"
+#include "retention.h"
 #include "streams.h"
 
 #define TRANSACTION_EVENTS  8192
@@ -26,6 +28,10 @@
 #define RETRY_FIRST_MS      100
 #define RETRY_MAX_MS        2000
 #define DAY_MS              86400000LL
+#define SIZES_MS            1000
+#define FLUSH_LAZY_US       1000000
+#define FLUSH_EAGER_US      100000 /* usage, when FLUSH_MUCH rows wait: the tail that queries read stays short */
+#define FLUSH_MUCH          1000
 
 struct writer {
     pthread_t thread;
@@ -35,10 +41,12 @@ struct writer {
     struct store store;
     struct streams streams;
     struct journal journal;
-    struct monotime flush_due;
-    bool flush_planned;
-    bool down;        /* the last transaction failed */
-    int64_t retry_ms; /* the last pause; 0 once events have been stored */
+    struct pace usage, session; /* when the projections are flushed */
+    bool retains;               /* something is dropped when it is old */
+    struct retention retention;
+    struct monotime sizes_due; /* when the file is measured again */
+    bool down;                 /* the last transaction failed */
+    int64_t retry_ms;          /* the last pause; 0 once events have been stored */
     struct monotime retry_due;
     struct batch *batches[TRANSACTION_BATCHES];
     size_t count;
@@ -108,7 +116,7 @@ static int store_batch(struct writer *w, struct batch *b, int64_t now_ms)
     return b->settled > watermark ? streams_set(&w->streams, key, b->settled, now_ms) : 0;
 }
 
-/* ------------------------------------------------------------- transactions */
+/* ------------------------------------------------------------------ telling */
 
 static void publish_tally(struct writer *w)
 {
@@ -124,41 +132,123 @@ static void publish_tally(struct writer *w)
     count_add(&c->events_misdated, t->misdated);
     count_add(&c->events_quarantined, t->quarantined);
     count_add(&c->quarantine_discarded, t->discarded);
+    count_add(&c->combinations_overflowed, t->overflowed);
     count_set(&c->last_commit_unix_ms, now);
     if (t->newest_ms != 0)
         count_set(&c->ingest_lag_ms, now > t->newest_ms ? now - t->newest_ms : 0);
     *t = (struct journal_tally){ 0 };
 }
 
+static void publish_sizes(struct writer *w)
+{
+    int64_t pages = 0, free_pages = 0;
+
+    if (mono_left(w->sizes_due) > 0)
+        return;
+    w->sizes_due = mono_after(mono_now(), SIZES_MS);
+    if (store_number(&w->store, "PRAGMA page_count", &pages) != 0 ||
+        store_number(&w->store, "PRAGMA freelist_count", &free_pages) != 0)
+        return;
+    count_set(&w->counters->database_bytes, pages * STORE_PAGE_BYTES);
+    count_set(&w->counters->database_free_bytes, free_pages * STORE_PAGE_BYTES);
+}
+
 static void publish_gauges(struct writer *w)
 {
-    count_set(&w->counters->queue_events, (int64_t)queue_weight(w->queue));
-    count_set(&w->counters->wal_bytes, (int64_t)w->store.wal_pages * STORE_PAGE_BYTES);
-    count_set(&w->counters->projection_lag_events, w->journal.rollup.newest - w->journal.rollup.watermark);
-    count_set(&w->counters->streams_known, w->streams.used);
+    const struct journal *j = &w->journal;
+    struct counters *c = w->counters;
+
+    count_set(&c->queue_events, (int64_t)queue_weight(w->queue));
+    count_set(&c->wal_bytes, (int64_t)w->store.wal_pages * STORE_PAGE_BYTES);
+    count_set(&c->projection_lag_usage, j->projections.rollup.newest - j->projections.rollup.watermark);
+    count_set(&c->projection_lag_session, j->projections.sessions.newest - j->projections.sessions.watermark);
+    count_set(&c->quarantine_pieces, j->quarantined);
+    count_set(&c->sessions_known, j->names.known);
+    count_set(&c->combinations_known, j->names.combinations.known);
+    count_set(&c->combinations_limit, j->names.combinations.bound);
+    count_set(&c->streams_known, w->streams.used);
+    publish_sizes(w);
+}
+
+/* ------------------------------------------------------------- projections */
+
+/* Microseconds until the flush is due; -1: nothing waits. A minute that is to be folded is something
+ * to flush too. */
+static int64_t usage_left(const struct writer *w, int64_t now_us)
+{
+    const struct rollup *r = &w->journal.projections.rollup;
+    int64_t left = pace_left(&w->usage, r->pending >= FLUSH_MUCH, now_us);
+    int64_t fold_ms = rollup_fold_due_ms(r);
+
+    if (fold_ms == INT64_MAX)
+        return left;
+    int64_t now_ms = wall_ms(), fold = fold_ms > now_ms ? (fold_ms - now_ms) * 1000 : 0;
+    return left < 0 || fold < left ? fold : left;
+}
+
+static void note_flush(struct pace *p, struct histogram *h, int64_t began_us)
+{
+    int64_t ended_us = mono_us();
+
+    pace_flushed(p, began_us, ended_us);
+    histogram_add(h, ended_us - began_us);
+}
+
+/* Flushes what is due or owed to this transaction, or, at the end, everything. */
+static int flush(struct writer *w, int64_t now_ms, bool all)
+{
+    const struct projections *p = &w->journal.projections;
+    int64_t began_us = mono_us();
+    int rc = 0;
+
+    if (usage_left(w, began_us) == 0 || rollup_must_flush(&p->rollup) ||
+        (all && rollup_is_dirty(&p->rollup))) {
+        rc = journal_flush_usage(&w->journal, now_ms);
+        note_flush(&w->usage, &w->counters->flush_usage_us, began_us);
+    }
+    began_us = mono_us();
+    if (rc == 0 &&
+        (pace_left(&w->session, false, began_us) == 0 || (all && session_totals_is_dirty(&p->sessions)))) {
+        rc = journal_flush_sessions(&w->journal);
+        note_flush(&w->session, &w->counters->flush_session_us, began_us);
+    }
+    return rc;
 }
 
 static bool flush_is_due(const struct writer *w)
 {
-    return w->flush_planned && mono_left(w->flush_due) == 0;
+    int64_t now_us = mono_us();
+
+    return usage_left(w, now_us) == 0 || pace_left(&w->session, false, now_us) == 0;
 }
 
-static int transact(struct writer *w)
+static void plan_flush(struct writer *w)
+{
+    int64_t now_us = mono_us();
+
+    pace_note(&w->usage, rollup_is_dirty(&w->journal.projections.rollup), now_us);
+    pace_note(&w->session, session_totals_is_dirty(&w->journal.projections.sessions), now_us);
+}
+
+/* ------------------------------------------------------------- transactions */
+
+static int transact(struct writer *w, bool last)
 {
     int64_t now_ms = wall_ms();
     int rc = store_begin(&w->store);
 
     for (size_t i = 0; rc == 0 && i < w->count; i++)
         rc = store_batch(w, w->batches[i], now_ms);
-    if (rc == 0 && flush_is_due(w))
-        rc = rollup_flush(&w->journal.rollup);
+    if (rc == 0)
+        rc = flush(w, now_ms, last);
     if (rc != 0)
         return rc;
     int64_t start_us = mono_us();
     if ((rc = store_commit(&w->store)) != 0)
         return rc;
+    journal_committed(&w->journal);
     count_add(&w->counters->commits, 1);
-    count_add(&w->counters->commit_microseconds, mono_us() - start_us);
+    histogram_add(&w->counters->commit_us, mono_us() - start_us);
     return 0;
 }
 
@@ -174,15 +264,6 @@ static void answer(struct writer *w, bool busy)
         b->done(b);
     }
     w->count = 0;
-}
-
-static void plan_flush(struct writer *w)
-{
-    bool dirty = rollup_is_dirty(&w->journal.rollup);
-
-    if (dirty && !w->flush_planned)
-        w->flush_due = mono_after(mono_now(), ROLLUP_FLUSH_MS);
-    w->flush_planned = dirty;
 }
 
 /* Rolls back and reads memory again; the store is not writable until proven otherwise. */
@@ -219,20 +300,30 @@ static bool revive(struct writer *w)
         return false;
     }
     w->down = false;
-    w->flush_planned = false;
     plan_flush(w);
     count_set(&w->counters->store_writable, 1);
     log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
     return true;
 }
 
-static void run_transaction(struct writer *w)
+static void checkpoint(struct writer *w)
+{
+    int64_t began_us = mono_us();
+
+    if (w->store.wal_pages < STORE_CHECKPOINT_PAGES)
+        return;
+    store_checkpoint(&w->store, false);
+    histogram_add(&w->counters->checkpoint_us, mono_us() - began_us);
+    count_add(&w->counters->checkpoints, 1);
+}
+
+static void run_transaction(struct writer *w, bool last)
 {
     if (w->down && (mono_left(w->retry_due) > 0 || !revive(w))) {
         answer(w, true);
         return;
     }
-    int rc = transact(w);
+    int rc = transact(w, last);
     if (rc != 0) {
         fail(w, rc);
         answer(w, true);
@@ -244,21 +335,69 @@ static void run_transaction(struct writer *w)
     plan_flush(w);
     ticker_tick(w->commits);
     answer(w, false);
-    if (w->store.wal_pages >= STORE_CHECKPOINT_PAGES) {
-        store_checkpoint(&w->store, false);
-        count_add(&w->counters->checkpoints, 1);
+    checkpoint(w);
+    publish_gauges(w);
+}
+
+/* ---------------------------------------------------------------- retention */
+
+static void publish_deleted(struct writer *w)
+{
+    const struct retention_tally *t = &w->retention.tally;
+    struct counters *c = w->counters;
+    _Atomic int64_t *const deleted[RETENTION_KINDS] = {
+        [RETAIN_DISPATCH] = &c->deleted_dispatches,
+        [RETAIN_MESSAGE] = &c->deleted_messages,
+        [RETAIN_REPORT] = &c->deleted_reports,
+        [RETAIN_QUARANTINE] = &c->deleted_quarantine,
+        [RETAIN_MINUTE] = &c->deleted_minutes,
+        [RETAIN_QUARTER] = &c->deleted_quarters,
+        [RETAIN_DAY] = &c->deleted_days,
+        [RETAIN_SESSION] = &c->deleted_sessions,
+    };
+
+    for (int kind = 0; kind < RETENTION_KINDS; kind++)
+        count_add(deleted[kind], t->rows[kind]);
+    count_add(&c->deleted_index, t->index_rows);
+    w->journal.quarantined -= t->rows[RETAIN_QUARANTINE];
+}
+
+/* One small slice of what is too old, between two transactions. */
+static void drop_old(struct writer *w)
+{
+    int64_t began_us = mono_us();
+    bool more = false;
+
+    if (!w->retains || w->down || !retention_is_due(&w->retention))
+        return;
+    int rc = retention_step(&w->retention, wall_ms(), &more);
+    if (rc != 0) {
+        fail(w, rc);
+        return;
     }
+    histogram_add(&w->counters->retention_us, mono_us() - began_us);
+    count_set(&w->counters->retention_busy, more);
+    publish_deleted(w);
+    checkpoint(w);
     publish_gauges(w);
 }
 
 /* ------------------------------------------------------------------- thread */
 
-/* How long the thread may sleep: until a flush or a new attempt is due; -1: for ever. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* How many milliseconds the thread may sleep: until there is something to do; -1: for ever. */
 static int64_t patience(const struct writer *w)
 {
+    int64_t now_us = mono_us();
+
     if (w->down)
         return mono_left(w->retry_due);
-    return w->flush_planned ? mono_left(w->flush_due) : -1;
+    int64_t left = sooner(usage_left(w, now_us), pace_left(&w->session, false, now_us));
+    return sooner(left < 0 ? -1 : (left + 999) / 1000, w->retains ? retention_wait_ms(&w->retention) : -1);
 }
 
 /* False when the queue is closed and empty. */
@@ -282,20 +421,20 @@ static void *writer_main(void *arg)
 {
     struct writer *w = arg;
 
-    while (gather(w))
-        if (w->count > 0 || flush_is_due(w) || (w->down && mono_left(w->retry_due) == 0))
-            run_transaction(w);
-    if (!w->down && rollup_is_dirty(&w->journal.rollup)) {
-        w->flush_planned = true;
-        w->flush_due = mono_now();
-        run_transaction(w);
+    while (gather(w)) {
+        if (w->count > 0 || (w->down ? mono_left(w->retry_due) == 0 : flush_is_due(w)))
+            run_transaction(w, false);
+        drop_old(w);
     }
+    if (!w->down && projections_are_dirty(&w->journal.projections))
+        run_transaction(w, true);
     store_checkpoint(&w->store, true);
     return NULL;
 }
 
 static void close_all(struct writer *w)
 {
+    retention_fini(&w->retention);
     journal_fini(&w->journal);
     streams_fini(&w->streams);
     store_close(&w->store);
@@ -311,7 +450,9 @@ static int open_all(struct writer *w, const struct writer_options *options, char
     if ((rc = streams_init(&w->streams, &w->store)) != 0 ||
         (rc = streams_prune(&w->streams, wall_ms() - options->stream_days * DAY_MS)) != 0 ||
         (rc = journal_init(&w->journal, &w->store, &options->journal)) != 0 ||
-        (rc = journal_recover(&w->journal)) != 0)
+        (rc = journal_recover(&w->journal)) != 0 ||
+        (w->retains &&
+         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
     return rc;
 }
@@ -324,7 +465,13 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
 
     if (w == NULL)
         return rc;
-    *w = (struct writer){ .queue = queue, .counters = counters, .commits = commits, .store.lock_fd = -1 };
+    *w = (struct writer){ .queue = queue,
+                          .counters = counters,
+                          .commits = commits,
+                          .store.lock_fd = -1,
+                          .usage = { .lazy_us = FLUSH_LAZY_US, .eager_us = FLUSH_EAGER_US },
+                          .session = { .lazy_us = FLUSH_LAZY_US, .eager_us = FLUSH_LAZY_US },
+                          .retains = options->journal.ages != NULL };
     if ((rc = open_all(w, options, error)) != 0) {
         close_all(w);
         return rc;
@@ -340,6 +487,12 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
     }
     *out = w;
     return 0;
+}
+
+void writer_emit(struct writer *w, metric_fn emit, void *sink)
+{
+    meter_emit(w->journal.projections.meter, emit, sink);
+    losses_emit(w->journal.projections.losses, emit, sink);
 }
 
 void writer_stop(struct writer *w)

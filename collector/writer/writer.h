@@ -9,6 +9,7 @@
 
 #include "../base/batch.h"
 #include "../base/counters.h"
+#include "../base/metric.h"
 #include "../base/ticker.h"
 #include "journal.h"
 
@@ -25,6 +26,9 @@ struct writer_options {
  * commits (ticks after each commit) are borrowed until writer_stop. On failure error says why. */
 int writer_start(const struct writer_options *options, struct queue *queue, struct counters *counters,
                  struct ticker *commits, char error[STORE_ERROR_MAX], struct writer **out);
+
+/* Tells the metrics of what it stored (meter.h, losses.h). Any thread, until writer_stop. */
+void writer_emit(struct writer *w, metric_fn emit, void *sink);
 
 /* After queue_close: stores what is in the queue, then closes the store. NULL is fine. */
 void writer_stop(struct writer *w);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""bench.py ingest|latency|idle ...: prints `bench NAME VALUE UNIT ratio=R of=LIMIT` for each figure.
+"""bench.py NAME ...: prints `bench NAME VALUE UNIT ratio=R of=LIMIT` for each figure; lines with # say more.
 
 Everything runs on this machine at once: the load generator, the collector and whoever asks share its
 processors, and that is what the figures mean. Databases lie under build/, so the disk is the project's own.
@@ -12,6 +12,16 @@ latency  From before the emit call to the answer of GET /v1/events that shows th
          generator stamps each with the monotonic clock, a client follows by long-poll and cursor and looks at the
          same clock. Against one fdatasync of 4 KiB in the same folder. The turn with the middle p99 counts.
 idle     Processor time of an idle collector, and of an idle gateway's process, over 10 s, against one core.
+flat     Twenty loads of a million lifelike events at full speed: the last three against the first three.
+query    From before the request is written to the last byte of the answer, of each view in turns, while 10,000 events a
+         second come in: the 99th percentile of the slowest view, with 10 million events in 100,000 sessions against GET
+         /healthz in the same turns, with 20 million against that with 10.
+memory   The collector's highest resident memory through preload, queries, exports and viewers, as far as they were asked
+         for, and through a million distinct session names, against the limit of 64 MiB.
+disk     Bytes of the database for each event after a checkpoint, against the limit of 150.
+export   Rows a second of a million rows, against a bare SELECT of the same rows.
+viewers  Ingest at full speed and the slowest view's p99, with 100 readers of /v1/stream who read 4 KiB/s, against without.
+TOLLGATE_BENCH_EVENTS is the size of it all (10,000,000), TOLLGATE_BENCH_ROUNDS how often each view is asked for.
 """
 import os
 import re
@@ -25,20 +35,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 sys.dont_write_bytecode = True
 import emitters  # noqa: E402
 import harness  # noqa: E402
+import store  # noqa: E402
+from figures import bench, percentile  # noqa: E402
 
 ROWS = int(os.environ.get("TOLLGATE_BENCH_ROWS", 2_000_000))
 TURNS = int(os.environ.get("TOLLGATE_BENCH_TURNS", 3))
 LATENCY_S, IDLE_S, SYNCS = 5, 10, 200
 STAMP = re.compile(rb'"trace_id":\s*"(\d+)"')
 NEXT = re.compile(rb'"next":\s*"([^"]+)"')
-
-
-def bench(name, value, unit, ratio, limit):
-    print("bench %s %s %s ratio=%.3g of=%s" % (name, ("%.4g" if value < 1000 else "%.0f") % value, unit, ratio, limit), flush=True)
-
-
-def percentile(values, p):
-    return sorted(values)[min(len(values) - 1, int(len(values) * p / 100))]
 
 
 # ---------------------------------------------------------------------- ingest
@@ -141,4 +145,6 @@ def idle():
 
 if __name__ == "__main__":
     for which in sys.argv[1:]:
-        {"ingest": ingest, "latency": latency, "idle": idle}[which]()
+        if which in ("ingest", "latency", "idle"):
+            {"ingest": ingest, "latency": latency, "idle": idle}[which]()
+    store.run(sys.argv[1:])

@@ -1,16 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Every figure with its ratio to a limit measured in the same run; see bench.py for what is measured how.
-#   run.sh [emit] [ingest] [latency] [idle]      all of them by default
+#   run.sh [emit] [ingest] [latency] [idle] [flat] [query] [memory] [disk] [export] [viewers]      all by default
 set -eu
 cd "$(dirname "$0")/../.."
 : "${BUILD:=build}"
 export TOLLGATE_BUILD="$BUILD"
-names=${*:-emit ingest latency idle}
-for name in $names; do
-    if [ "$name" = emit ]; then
-        "$BUILD/bench/bench_emit"
-    else
-        python3 -B tests/bench/bench.py "$name"
-    fi
-done
+names=${*:-emit ingest latency idle flat query memory disk export viewers}
+case " $names " in *" emit "*) "$BUILD/bench/bench_emit" ;; esac
+# shellcheck disable=SC2086 # one argument for each name
+python3 -B tests/bench/bench.py $names

@@ -131,20 +131,20 @@ static void an_arena_gives_everything_back(void **state)
 static void a_memo_knows_or_forgets_but_never_lies(void **state)
 {
     struct memo m;
-    uint64_t hash;
+    struct memo_key found;
     uint32_t known = 0;
 
     (void)state;
-    assert_int_equal(memo_init(&m, 64, 1024), 0);
+    assert_int_equal(memo_init(&m, 64), 0);
     for (uint32_t i = 1; i < 1000; i++) {
         struct slice key = { (const uint8_t *)&i, sizeof i };
-        assert_int_equal(memo_get(&m, 1, key, &hash), 0);
-        memo_put(&m, key, hash, i);
-        assert_int_equal(memo_get(&m, 1, key, &hash), i);
-        assert_int_equal(memo_get(&m, 2, key, &hash), 0); /* another owner's */
+        assert_int_equal(memo_get(&m, 1, key, &found), 0);
+        memo_put(&m, found, i);
+        assert_int_equal(memo_get(&m, 1, key, &found), i);
+        assert_int_equal(memo_get(&m, 2, key, &found), 0); /* another owner's */
     }
     for (uint32_t i = 1; i < 1000; i++) {
-        uint32_t id = memo_get(&m, 1, (struct slice){ (const uint8_t *)&i, sizeof i }, &hash);
+        uint64_t id = memo_get(&m, 1, (struct slice){ (const uint8_t *)&i, sizeof i }, &found);
         assert_true(id == 0 || id == i);
         known += id != 0;
     }

@@ -85,6 +85,28 @@ static void test_percent(void **state)
     }
 }
 
+static void test_change(void **state)
+{
+    static const struct {
+        int64_t now, before;
+        const char *text;
+    } table[] = {
+        { 0, 0, "-" },           { 5, 0, "new" },        { 0, 5, "-100 %" },
+        { 112, 100, "+12 %" },   { 88, 100, "-12 %" },   { 1012, 1000, "+1.2 %" },
+        { 10001, 10000, "0 %" }, { 990, 100, "+890 %" }, { 1200, 100, "x 12" },
+    };
+    char text[CLI_TEXT];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        human_change(table[i].now, table[i].before, text);
+        assert_string_equal(text, table[i].text);
+    }
+    human_rate(0.812, text);
+    assert_string_equal(text, "81 %");
+    assert_int_equal(human_width("K\xc3\xb6ln \xe2\x96\x88"), 6);
+}
+
 static void test_exposition(void **state)
 {
     static const char text[] = "# HELP a_total An a.\n# TYPE a_total counter\n"
@@ -100,12 +122,35 @@ static void test_exposition(void **state)
     assert_true(isnan(exposition_sum("", "a")));
 }
 
+static void test_labels_and_histograms(void **state)
+{
+    static const char text[] = "lag{projection=\"usage\"} 3\nlag{projection=\"session\",x=\"1\"} 4\n"
+                               "t_bucket{route=\"a\",le=\"0.01\"} 90\nt_bucket{route=\"a\",le=\"0.1\"} 98\n"
+                               "t_bucket{route=\"a\",le=\"+Inf\"} 100\nt_sum{route=\"a\"} 7\n"
+                               "t_bucket{route=\"b\",le=\"0.01\"} 100\nt_bucket{route=\"b\",le=\"0.1\"} 100\n"
+                               "t_bucket{route=\"b\",le=\"+Inf\"} 100\ne_bucket{le=\"1\"} 0\n";
+    double count;
+
+    (void)state;
+    assert_true(fabs(exposition_sum_of(text, "lag", "projection", "session") - 4) < 1e-9);
+    assert_true(isnan(exposition_sum_of(text, "lag", "projection", "sess")));
+    assert_true(isnan(exposition_sum_of(text, "lag", "x", "2")));
+    assert_true(fabs(exposition_quantile(text, "t", 0.5, &count) - 0.01) < 1e-9);
+    assert_true(fabs(count - 200) < 1e-9);
+    assert_true(fabs(exposition_quantile(text, "t", 0.99, &count) - 0.1) < 1e-9);
+    assert_true(isinf(exposition_quantile(text, "t", 1.0, &count)));
+    assert_true(isnan(exposition_quantile(text, "e", 0.5, &count)));
+    assert_true(isnan(exposition_quantile(text, "none", 0.5, &count)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_percent),
+        cmocka_unit_test(test_change),
         cmocka_unit_test(test_exposition),
+        cmocka_unit_test(test_labels_and_histograms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,20 +110,37 @@ static void test_csv(void **state)
     EXPECT(&t, ",a,\"a,b\",\"q\"\"q\",\"line\nline\",\"\r\",");
 }
 
-static void hook(void *arg, http_metric_fn emit, void *sink)
+static void hook(void *arg, metric_fn emit, void *sink)
 {
+    static const int64_t bounds[] = { 5, 1000 }, counts[] = { 1, 0, 2 };
+    struct metric_histogram h = { bounds, counts, 2, 7005 };
+    const struct {
+        int64_t value, per;
+    } numbers[] = {
+        { 9007199254740993, 0 }, { -25, 100 }, { 1, 1000000000 }, { 30000000000, 1000000000 }, { 0, 1000 }
+    };
+
     (void)arg;
-    emit(sink, &(struct http_metric){ .name = "x_total",
-                                      .help = "An x.",
-                                      .type = "counter",
-                                      .value = 3,
-                                      .labels = { { "a", "q\"\\\n\xff" }, { "b", "" } } });
-    emit(sink, &(struct http_metric){ .name = "x_total", .help = "An x.", .type = "counter", .value = 0.25 });
+    emit(sink, &(struct metric){ .name = "x_total",
+                                 .help = "An x.",
+                                 .type = "counter",
+                                 .value = 3,
+                                 .labels = { { "a", "q\"\\\n\xff" }, { "b", "" } } });
+    emit(sink, &(struct metric){ .name = "x_total", .help = "An x.", .type = "counter", .value = 4 });
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        emit(sink, &(struct metric){ .name = "y",
+                                     .help = "A y.",
+                                     .type = "gauge",
+                                     .value = numbers[i].value,
+                                     .per = numbers[i].per });
     emit(sink,
-         &(struct http_metric){ .name = "y", .help = "A y.", .type = "gauge", .value = 9007199254740993.0 });
-    emit(sink, &(struct http_metric){ .name = "z", .help = "A z.", .type = "gauge", .value = -1.0 / 0.0 });
+         &(struct metric){ .name = "z", .help = "A z.", .type = "histogram", .per = 1000, .histogram = &h });
+    emit(sink,
+         &(struct metric){
+             .name = "z", .help = "A z.", .type = "histogram", .labels = { { "a", "b" } }, .histogram = &h });
 }
 
+/* Every HELP stands once; numbers are exact; buckets add up. */
 static void test_exposition(void **state)
 {
     static struct http_counters counters;
@@ -132,20 +149,62 @@ static void test_exposition(void **state)
     struct text t = { 0 };
 
     (void)state;
-    metrics_write(&counters, names, &hooks, &t);
+    metrics_write(&(struct metrics_sources){ &counters, names, NULL, 9, 8, &hooks }, &t);
     text_add(&t, "", 1);
-    assert_non_null(strstr(t.at, "# HELP x_total An x.\n# TYPE x_total counter\n"
-                                 "x_total{a=\"q\\\"\\\\\\n\xef\xbf\xbd\",b=\"\"} 3\nx_total 0.25\n"
-                                 "# HELP y A y.\n# TYPE y gauge\ny 9.00719925e+15\n"
-                                 "# HELP z A z.\n# TYPE z gauge\nz -Inf\n"));
+    const char *at = strstr(t.at, "# HELP x_total");
+    assert_non_null(at);
+    assert_string_equal(at, "# HELP x_total An x.\n# TYPE x_total counter\n"
+                            "x_total{a=\"q\\\"\\\\\\n\xef\xbf\xbd\",b=\"\"} 3\nx_total 4\n"
+                            "# HELP y A y.\n# TYPE y gauge\n"
+                            "y 9007199254740993\ny -0.25\ny 0.000000001\ny 30\ny 0\n"
+                            "# HELP z A z.\n# TYPE z histogram\n"
+                            "z_bucket{le=\"0.005\"} 1\nz_bucket{le=\"1\"} 1\nz_bucket{le=\"+Inf\"} 3\n"
+                            "z_sum 7.005\nz_count 3\n"
+                            "z_bucket{a=\"b\",le=\"5\"} 1\nz_bucket{a=\"b\",le=\"1000\"} 1\n"
+                            "z_bucket{a=\"b\",le=\"+Inf\"} 3\nz_sum{a=\"b\"} 7005\nz_count{a=\"b\"} 3\n");
+    text_fini(&t);
+}
+
+static void test_own_metrics(void **state)
+{
+    static struct http_counters counters;
+    static struct histogram queries;
+    static const char *const names[METRICS_ROUTES] = { "/a", "/b" };
+    struct http_hooks none = { 0 };
+    struct text t = { 0 };
+
+    (void)state;
+    histogram_add(&counters.duration_us[1], 2500);
+    histogram_add(&counters.duration_us[1], 2501);
+    histogram_add(&counters.duration_us[1], 20000000);
+    histogram_add(&queries, 0);
+    atomic_store(&counters.requests[0][404], 2);
+    atomic_store(&counters.streams, 5);
+    metrics_write(&(struct metrics_sources){ &counters, names, &queries, 9, 8, &none }, &t);
+    text_add(&t, "", 1);
+    assert_non_null(strstr(t.at, "tollgate_http_requests_total{route=\"/a\",status=\"404\"} 2\n"));
+    assert_non_null(strstr(t.at,
+                           "tollgate_http_request_duration_seconds_bucket{route=\"/b\",le=\"0.001\"} 0\n"
+                           "tollgate_http_request_duration_seconds_bucket{route=\"/b\",le=\"0.0025\"} 1\n"
+                           "tollgate_http_request_duration_seconds_bucket{route=\"/b\",le=\"0.005\"} 2\n"));
+    assert_non_null(strstr(t.at, "tollgate_http_request_duration_seconds_bucket{route=\"/b\",le=\"10\"} 2\n"
+                                 "tollgate_http_request_duration_seconds_bucket{route=\"/b\",le=\"+Inf\"} 3\n"
+                                 "tollgate_http_request_duration_seconds_sum{route=\"/b\"} 20.005001\n"));
+    assert_null(strstr(t.at, "tollgate_http_request_duration_seconds_bucket{route=\"/a\""));
+    assert_non_null(strstr(t.at, "tollgate_http_connections_limit 9\n"));
+    assert_non_null(strstr(t.at, "tollgate_http_streams 5\n"));
+    assert_non_null(strstr(t.at, "tollgate_http_streams_limit 8\n"));
+    assert_non_null(strstr(t.at, "tollgate_query_duration_seconds_bucket{le=\"0.0001\"} 1\n"));
     text_fini(&t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json), cmocka_unit_test(test_json_parses), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_keys), cmocka_unit_test(test_csv),         cmocka_unit_test(test_exposition),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_json_parses),
+        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_csv),         cmocka_unit_test(test_exposition),
+        cmocka_unit_test(test_own_metrics),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

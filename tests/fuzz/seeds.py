@@ -28,6 +28,28 @@ def put(folder, n, data):
             f.write(data)
 
 
+def leb128(n):
+    return bytes([n]) if n < 128 else bytes([n % 128 + 128]) + leb128(n >> 7)
+
+
+def slab(cells, columns):
+    """A packed slab (collector/base/slab.h) of columns that are bytes already."""
+    head = bytes([1]) + leb128(cells) + leb128(len(columns)) + b"".join(leb128(len(c)) for c in columns)
+    return head + b"".join(columns)
+
+
+def slabs():
+    zero, known = b"\x00", b"\x01"
+    sketch = b"\x03" + leb128(700) + b"\x01\x01\xff\x01" + leb128(1100) + b"\x02" + b"\x01\x05\x80\x01"
+    yield slab(0, [])
+    yield slab(0, [b""] + [zero] * 24 + [b""] * 2)
+    yield slab(1, [b"\x07", b"\x02\x05"])
+    yield slab(2, [b"\x01" + leb128(300), b"\x03\x02\x2c\x01\x01\x00", zero] + [b"\x02\x05" + leb128(1 << 40)] * 11 +
+               [known] * 11 + [sketch, b""])
+    yield slab(2, [b"\x01\x01", b"\x03\x08" + b"\xff" * 16, zero] + [zero] * 22 + [b"", sketch])
+    yield slab(2, [b"\x01\x01", b"\x02\x01\x01"] + [zero] * 23 + [b"\x00\x00", sketch, b"unknown"])
+
+
 def main(where):
     good, bad = vectors("batch.json"), vectors("reject.json")
     frames = [bytes.fromhex(v["hex"]) for v in good["batches"] + bad["frames"]]
@@ -46,6 +68,8 @@ def main(where):
             CONFIGS.append(f.read())
     for n, text in enumerate(CONFIGS):
         put(os.path.join(where, "config"), n, text.encode())
+    for n, data in enumerate(slabs()):
+        put(os.path.join(where, "slab"), n, data)
 
 
 if __name__ == "__main__":

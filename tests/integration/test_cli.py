@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line against a running daemon."""
+import contextlib
 import csv
 import io
 import json
@@ -7,11 +8,15 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
+import time
 
 from harness import SLOWER, TOP, Lab, program, wait_until
 
-COMMANDS = ("usage", "events", "tail", "status", "doctor")
+ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor")
+COMMANDS = ASKING + ("backup", "restore", "rebuild")
+OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"]}
 
 
 class Cli:
@@ -47,16 +52,159 @@ def test_usage_for_people():
         events += [{"kind": "dispatch", "agent_id": "coder", "status": "error"} for _ in range(3)] + [{"kind": "dispatch"}]
         c.post("/v1/events", events).ok()
         assert cli.run("usage", "--by", "agent").splitlines() == [
-            "AGENT       CALLS  PROMPT  CACHED  COMPLETION  AVG LATENCY  ERRORS",
+            "AGENT       CALLS  PROMPT  CACHED  COMPLETION  P95 LATENCY  ERRORS",
             "researcher  1,204  18.1 M    81 %       120 k        3.0 s   0.3 %",
-            "coder         313   310 k    81 %      31.0 k       840 ms   1.0 %  3 without token counts",
+            "coder         313   310 k    81 %%      31.0 k       %s   1.0 %%  3 without token counts" % p95(cli, "coder"),
             "(unknown)       1       -       -           -            -     0 %  no token counts",
         ]
         lines = cli.run("usage", "--by=agent,status", "--bucket", "1d", "--limit", "2").splitlines()
         assert len(lines) == 4 and lines[0].startswith("FROM") and "AGENT" in lines[0] and "STATUS" in lines[0]
         assert "only the first 2 rows" in lines[3]
         c.post("/v1/events", call("coder", cost_reported_nanousd=12345678901)).ok()
-        assert "$12.35" in cli.run("usage", "--agent", "coder") and "REPORTED COST" in cli.run("usage")
+        assert "$12.35" in cli.run("usage", "--agent", "coder") and " COST " in cli.run("usage")
+
+
+def p95(cli, agent):
+    """As the collector tells it: a sketch is off by up to 1.6 %."""
+    ms = json.loads(cli.run("usage", "--by", "agent", "--agent", agent, "--json"))["rows"][0]["latency_ms_p95"]
+    assert abs(ms - 840) <= 840 / 60
+    return "%d ms" % ms
+
+
+def test_usage_compares_and_keeps_the_top():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        hour = 3600000
+        now = int(time.time() * 1000) // 60000 * 60000
+        events = [call(name, ts_ms=now - hour // 2 - 2 * hour * before, tags={"team": "x"}) for name, counts in
+                  (("a", (9, 6)), ("b", (5, 5)), ("c", (2, 0)), ("d", (1, 0))) for before in (0, 1) for _ in range(counts[before])]
+        c.post("/v1/events", events).ok()
+        text = cli.run("usage", "--by", "agent", "--from", str(now - 2 * hour), "--to", str(now), "--top", "2", "--order=-calls", "--compare")
+        lines = [re.split("  +", line) for line in text.splitlines()]
+        assert lines[0][:5] == ["AGENT", "CALLS", "+/-", "PROMPT", "+/-"]
+        assert [line[:5] for line in lines[1:4]] == [["a", "9", "+50 %", "9.0 k", "+50 %"], ["b", "5", "0 %", "5.0 k", "0 %"],
+                                                     ["(other)", "3", "new", "3.0 k", "new"]]
+        assert re.match(r"\+/- against 20\d\d-.*Z to 20\d\d-.*Z$", lines[4][0]) and len(lines) == 5
+        assert json.loads(cli.run("usage", "--by", "agent", "--top", "1", "--json"))["rows"][1]["other"] is True
+        rows = list(csv.DictReader(io.StringIO(cli.run("usage", "--by", "tag:team", "--tag", "team=x,y", "--agent", "!b", "--csv"))))
+        assert [r["calls"] for r in rows] == ["18"]
+        assert "no calls" in cli.run("usage", "--tag", "team=y")
+
+
+def test_usage_by_the_calendar():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        start = int(time.time()) // 86400 * 86400000 - 2 * 86400000
+        date = [time.strftime("%Y-%m-%d", time.gmtime(start / 1000 + 86400 * i)) for i in (0, 1)]
+        c.post("/v1/events", [call("a", ts_ms=start + 1), call("b", ts_ms=start + 86400000 - 60000)]).ok()
+        between = ("--from", str(start - 86400000), "--to", str(start + 2 * 86400000))
+        lines = cli.run("usage", "--bucket", "day", *between).splitlines()
+        assert lines[0].startswith("FROM  ") and [line.split()[0] for line in lines[1:]] == [date[0]]
+        lines = cli.run("usage", "--bucket", "day", "--tz", "Asia/Kolkata", *between).splitlines()
+        assert lines[0].startswith("FROM (Asia/Kolkata)") and [line.split()[0] for line in lines[1:]] == date
+        lines = cli.run("usage", "--bucket", "hour", "--by", "agent", *between).splitlines()
+        assert [line[:17] for line in lines[1:]] == [date[0] + " 00:00Z", date[0] + " 23:00Z"]
+        lines = cli.run("usage", "--bucket", "15m", "--tz", "Asia/Kathmandu", *between).splitlines()
+        assert [line[:16] for line in lines[1:]] == [date[0] + " 05:45", date[1] + " 05:30"]
+        cli.run("usage", "--bucket", "day", "--tz", "Europe/Bonn", status=2)
+        assert "Europe/Bonn" in cli.err
+
+
+# -------------------------------------------------------------------- sessions
+def post_sessions(c):
+    """s/1 with two calls, a message and, beneath it, s/1/sub with a call; four others with one each."""
+    t = int(time.time() * 1000) - 600000
+    c.post("/v1/events", [
+        call("boss", session_id="s/1", ts_ms=t, tool_used="bash", latency_ms=1500),
+        call("helper", session_id="s/1/sub", parent_session_id="s/1", root_session_id="s/1", ts_ms=t + 20000, model="small"),
+        call("boss", session_id="s/1", ts_ms=t + 61000, status="error", error_type="rate_limit", prompt_tokens=100, cached_tokens=0,
+             completion_tokens=10),
+        {"kind": "message_sent", "agent_id": "boss", "session_id": "s/1", "ts_ms": t + 62000, "outcome": "delivered", "surface": "telegram"},
+    ] + [call("other%d" % i, session_id="o-%d" % i, ts_ms=t - 1000 * i, cost_reported_nanousd=2000000000) for i in range(4)]).ok()
+    return t
+
+
+def test_sessions():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        assert "no sessions" in cli.run("sessions")
+        post_sessions(c)
+        lines = [re.split("  +", line) for line in cli.run("sessions", "--order=-last").splitlines()]
+        assert lines[0] == ["SESSION", "AGENT", "MODEL", "LAST", "DURATION", "CALLS", "TOKENS", "CACHED", "COST", "ERRORS", "MESSAGES"]
+        assert [line[0] for line in lines[1:]] == ["s/1", "s/1/sub", "o-0", "o-1", "o-2", "o-3"]
+        assert lines[1][1] == "boss" and lines[1][4:] == ["1 m 02 s", "2", "1.2 k", "74 %", "-", "50 %", "1"], lines[1]
+        assert lines[2][-1] == "beneath s/1" and lines[3][8] == "$2.00"
+        seen, after = [], []
+        for _ in range(3):
+            text = cli.run("sessions", "--limit", "2", "--order=-last", *after)
+            seen += [line.split()[0] for line in text.splitlines()[1:3]]
+            more = re.search(r"there are more \(--after (\S+)\)", text)
+            after = ["--after", more[1]] if more else None
+        assert seen == [line[0] for line in lines[1:]] and after is None
+        assert len(cli.run("sessions", "--search", "S/1").splitlines()) == 3
+        assert len(cli.run("sessions", "--agent", "other*").splitlines()) == 5
+        assert [s["session_id"] for s in json.loads(cli.run("sessions", "--json", "--order", "last", "--limit", "1"))["sessions"]] == ["o-3"]
+        assert [r["session_id"] for r in csv.DictReader(io.StringIO(cli.run("sessions", "--csv", "--agent", "boss")))] == ["s/1"]
+
+
+def test_session_timeline():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        post_sessions(c)
+        head, _, table = cli.run("session", "s/1").partition("\n\n")
+        for want in (r"session +s/1\n", r"agent +boss, m \(unknown provider\)", r"source +http", "1 m 02 s", r"2 calls, 1 error, 1.2 k tokens \(74 %",
+                     r"messages +1\n", r"sub-agents +1\n", r"all +3 calls"):
+            assert re.search(want, head), (want, head)
+        lines = [line for line in table.splitlines() if not line.endswith("(UTC)")]
+        assert lines[0].split() == ["TIME", "OFFSET", "CALL", "TOKENS", "LATENCY", "STATUS", "TOOL"]
+        for line, want in zip(lines[1:], (r"\+0 ms  m +1.0 k \+ 100  ██░{6} +1.5 s  ok +bash$", r"\+20.0 s  └ s/1/sub +1.1 k +.*1 call  helper$",
+                                          r"\+1 m 01 s  m +100 \+ 10  █ +3.0 s  error +rate_limit$",
+                                          r"\+1 m 02 s  message_sent +delivered  telegram$")):
+            assert re.search(want, line), (want, line)
+        assert len(lines) == 5
+        tree = cli.run("session", "s/1", "--tree", LC_ALL="C").splitlines()
+        assert re.search(r"  ` s/1/sub ", tree[-4]) and re.search(r"\+20.0 s    small +1.0 k \+ 100  #+\.* ", tree[-3]), tree
+        assert all(len(line) <= 50 for line in cli.run("session", "s/1", COLUMNS="50").partition("\n\n")[2].splitlines())
+        first = cli.run("session", "s/1", "--limit", "1")
+        after = re.search(r"there are more \(--limit, --after (\S+)\)", first)[1]
+        rest = cli.run("session", "s/1", "--after", after, "--limit", "10")
+        assert "rate_limit" in rest and "rate_limit" not in first and "there are more" not in rest
+        answer = json.loads(cli.run("session", "s/1", "--json"))
+        assert [e["kind"] for e in answer["events"]] == ["dispatch", "dispatch", "message_sent"]
+        assert "s/1" in cli.run("session", "--", "s/1")
+        cli.run("session", "s-1", status=1)
+        assert "s-1" in cli.err or "session" in cli.err
+
+
+def test_a_long_session_is_fetched_in_pages():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        t = int(time.time() * 1000) - 5000000
+        c.post("/v1/events", [call("a", session_id="long", ts_ms=t + i * 1000, latency_ms=i) for i in range(2300)]).ok()
+        lines = [line for line in cli.run("session", "long", "--limit", "2200").splitlines() if "  m  " in line]
+        assert len(lines) == 2200 and " 2.2 s  ok" in lines[-1]
+        assert len([line for line in cli.run("session", "long").splitlines() if "  m  " in line]) == 500
+
+
+def test_agents_and_models():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        assert "no calls from 20" in cli.run("agents") and "no calls from 20" in cli.run("models")
+        c.post("/v1/events", [call("a", provider="p"), call("a", provider="p", model="n"), call("b", provider="p"), call("b", provider="p")]).ok()
+        lines = [re.split("  +", line) for line in cli.run("agents", "--order=-calls").splitlines()]
+        assert lines[0][:4] == ["AGENT", "CALLS", "PROMPT", "CACHED"] and lines[0][-2:] == ["MODELS", "LAST"]
+        assert [(line[0], line[1], line[-2]) for line in lines[1:]] == [("a", "2", "2"), ("b", "2", "1")]
+        lines = [re.split("  +", line) for line in cli.run("models", "--order=-calls").splitlines()]
+        assert lines[0][:3] == ["PROVIDER", "MODEL", "CALLS"]
+        assert [(*line[:3], line[-2]) for line in lines[1:]] == [("p", "m", "3", "2"), ("p", "n", "1", "1")]
+        assert json.loads(cli.run("models", "--json", "--agent", "a"))["totals"]["calls"] == 2
+        assert [r["agent_id"] for r in csv.DictReader(io.StringIO(cli.run("agents", "--csv", "--model", "n")))] == ["a"]
 
 
 def test_usage_for_programs():
@@ -159,25 +307,75 @@ def test_doctor():
     with Lab() as lab:
         c = lab.collector()
         cli = cli_of(lab, c)
-        text = cli.run("doctor")
+        text = cli.run("doctor", status=1)
         assert re.search("warn +traffic +no call in 24 h", text) and "fail" not in text
         c.post("/v1/events", call("a")).ok()
         text = cli.run("doctor")
         assert {line.split()[0] for line in text.splitlines()} == {"ok"}, text
+        for want in (r"size +[\d.]+ [KM]iB: the log .*names .*rollups .*session totals ", r"wal +the write-ahead log has [\d.]+ .iB",
+                     r"growth +less than an hour", r"retention +calls are kept for 90 d 00 h; (the log begins at 20.*Z, )?nothing was deleted",
+                     r"commits +[\d,]+ since the start; 99 % took at most", r"queries +[\d,]+ since the start", r"sums +[\d,]+ events behind",
+                     r"names +\d+ combinations of 10,000"):
+            assert re.search(want, text), (want, text)
+        answer = json.loads(cli.run("doctor", "--json"))
+        assert answer["healthy"] and {x["verdict"] for x in answer["checks"]} == {"ok"}
+        facts = answer["facts"]
+        parts = [facts[k + "_bytes"] for k in ("log", "names", "rollup", "session", "session_index", "other", "free")]
+        assert sum(parts) == facts["database_bytes"] > 0 and min(parts[:-1]) > 0
         c.post("/v1/events", {"kind": "report", "body": {"dropped": {"full": 1}}}, source="gw").ok()
-        assert re.search("warn +emitters +1 events lost in 7 days, most by gw", cli.run("doctor"))
+        assert re.search("warn +emitters +1 events lost in 7 days, most by gw", cli.run("doctor", status=1))
         os.chmod(os.path.dirname(c.endpoint[6:]), 0o777)
-        assert re.search("warn +socket .*chmod 700", cli.run("doctor"))
+        assert re.search("warn +socket .*chmod 700", cli.run("doctor", status=1))
         os.unlink(c.endpoint[6:])
         assert re.search("fail +socket .*restart tollgated", cli.run("doctor", status=1))
+        assert json.loads(cli.run("doctor", "--json", status=1))["healthy"] is False
+
+
+def test_doctor_tells_how_the_file_grows():
+    with Lab() as lab:
+        c = lab.collector(retention={"dispatch": "forever"})
+        cli = cli_of(lab, c)
+        c.post("/v1/events", [call("a")] * 100).ok()
+        c.stop()
+        with contextlib.closing(sqlite3.connect(c.database)) as db, db:  # as if it had taken two days
+            assert db.execute("UPDATE log_partition SET first_received_ms = first_received_ms - 2 * 86400000").rowcount == 1
+        c.start()
+        text = cli.run("doctor")
+        assert re.search(r"ok +growth +[\d.]+ .iB a day \(as in the last 2 d 00 h\); the disk has .* left, enough for years", text), text
+        assert "calls are kept for ever" in text
+        c.stop()
+        c.configure(retention={"dispatch": "30d"})
+        c.start()
+        text = cli.run("doctor")
+        assert re.search(r"ok +growth .*; with this retention the file stops at about [\d.]+ .iB, which fits", text), text
+        assert "calls are kept for 30 d 00 h" in text
+
+
+def test_doctor_finds_who_holds_the_log():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        c.post("/v1/events", call("a")).ok()
+        with contextlib.closing(sqlite3.connect("file:%s?mode=ro" % c.database, uri=True)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM dispatch").fetchone()[0] == 1
+            batch = [call("a", call_id="x" * 250, trace_id="y" * 250) for _ in range(5500)]
+
+            def text():
+                c.post("/v1/events", batch).ok()
+                return cli.run("doctor", status=None)
+            want = r"wal +the write-ahead log has [\d.]+ .iB, because process %d \(\S+\) still reads what was there \d+ pages ago" % os.getpid()
+            wait_until("the log has grown and who holds it is told", lambda: re.search(want, text()), 120)
+            reader.execute("ROLLBACK")
+        wait_until("it shrinks again", lambda: re.search(r"wal +the write-ahead log has [\d.]+ .iB; its file was", text()), 120)
 
 
 def test_nobody_there():
     with Lab() as lab, socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         cli = Cli(lab, "http://127.0.0.1:%d" % s.getsockname()[1])
-        for command in COMMANDS:
-            out = cli.run(command, status=1)
+        for command in ASKING:
+            out = cli.run(command, *OPERAND.get(command, []), status=1)
             said = out if command == "doctor" else cli.err
             assert said.count("\n") == 1 and cli.env["TOLLGATE_URL"] in said, (command, said)
 
@@ -190,7 +388,10 @@ def test_wrong_options_are_named():
                             (["usage", "--by"], "--by"), (["usage", "--json=1"], "--json=1"), (["events", "-x"], "-x"),
                             (["usage", "--agent", "a", "--agent-id", "b"], "--agent-id"), (["status", "--agent", "a"], "--agent"),
                             (["usage", "--from", "yesterday"], "yesterday"), (["usage", "--by", "agnt"], "agnt"),
-                            (["events", "--kind", "x"], "x"), (["tail", "--status", "fine"], "fine")):
+                            (["events", "--kind", "x"], "x"), (["tail", "--status", "fine"], "fine"), (["usage", "--tag", "x"], "--tag"),
+                            (["usage", "--tag", "a=1", "--tag", "a=2"], "a"), (["usage", "--top", "x"], "x"), (["sessions", "--order", "size"], "size"),
+                            (["session"], "session"), (["session", "a", "b"], "b"), (["session", "a", "--limit", "x"], "x"), (["backup"], "backup"),
+                            (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)
 
@@ -207,7 +408,7 @@ def test_help_and_token():
             assert text.startswith("usage: tollgate " + command) and "\n  tollgate %s" % command in text
             for option in set(re.findall(r"--[a-z-]+", text)) - {"--url", "--token", "--help"}:
                 if (command, option) != ("tail", "--json"):  # which would go on
-                    cli.run(command, option, status=None)
+                    cli.run(command, option, *OPERAND.get(command, []), status=None)
                     assert "unknown option" not in cli.err, (command, option)
         assert cli.run("--help").startswith("usage: tollgate COMMAND") and cli.run("--version").startswith("tollgate 0.")
         cli.run("usage", status=1)
@@ -225,11 +426,12 @@ def test_the_manuals_know_every_option_and_key():
     with Lab() as lab:
         cli, page = Cli(lab, ""), manual("tollgate.1")
         for command in COMMANDS:
-            assert ".Cm %s\n" % command in page
+            assert re.search(r"^\.Cm (.* )?%s\b" % command, page, re.MULTILINE), command
+            assert re.search(r"^\.It Cm (.* )?%s\b" % command, page, re.MULTILINE), command
             for option in set(re.findall(r"--[a-z-]+", cli.run(command, "--help"))):
                 assert re.search(r"(Fl |\| ?|, )%s\b" % option[1:], page), option
         printed = lab.run("tollgated", "-n").finish()
         keys = re.findall(r"^ *([a-z_]+):", printed, re.MULTILINE)
         assert len(keys) > 15
         for key in keys:
-            assert re.search(r"^\.(It Cm|Ss) %s$" % key, manual("tollgate.yaml.5"), re.MULTILINE), key
+            assert re.search(r"^\.(It Cm|Ss) (.* )?%s( |$)" % key, manual("tollgate.yaml.5"), re.MULTILINE), key

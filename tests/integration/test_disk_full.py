@@ -88,7 +88,7 @@ def test_collector_waits_for_room():
         assert promise["dropped"] == 0 and promise["stats"]["pending"] == 0, promise["stats"]
         check_usage(c, [promise], source="patient")
         assert c.metric("tollgate_store_writable") == 1
-        assert c.sql("SELECT count(*), count(DISTINCT event_id) FROM dispatch") == [(EVENTS, EVENTS)]
+        assert c.sql("SELECT count(*), count(DISTINCT span_id) FROM dispatch") == [(EVENTS, EVENTS)]
         assert c.sql("PRAGMA integrity_check") == [("ok",)]
         c.stop()
 

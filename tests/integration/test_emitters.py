@@ -32,8 +32,7 @@ def test_two_emitters_of_ten_threads_a_million_events():
         check_usage(c, promises)
         for source, p in zip(("gateway-a", "gateway-b"), promises):
             check_usage(c, [p], source=source)
-        assert c.sql("SELECT count(*), count(DISTINCT event_id), count(DISTINCT span_id) FROM dispatch WHERE span_id "
-                     "IS NOT NULL") == [(MILLION,) * 3]
+        assert c.sql("SELECT count(*), count(DISTINCT span_id) FROM dispatch") == [(MILLION,) * 2]
         assert spools(lab) == [], "a clean end leaves no spool"
         if MILLION == 1_000_000:
             assert c.metric("tollgate_checkpoints_total") > 0

@@ -3,7 +3,8 @@
  * load.c: the load generator: publishes a known set of events through libtollgate from any number
  * of threads and prints, as one line of JSON, what a collector must have when all is settled.
  *
- * Invariants: thread t publishes the events (t, 0), (t, 1), ... of values.h and nothing else. What
+ * Invariants: thread t publishes the events (t, 0), (t, 1), ... of values.h and nothing else; with
+ * --lifelike all threads together publish the events first, first + 1, ... of lifelike.h, in turns. What
  * it prints adds up the events whose call returned TG_OK. The journal holds one byte for each
  * event, thread after thread, JOURNAL_RETURNED once its call has returned TG_OK; it is a mapped
  * file, so that it survives kill -9 of this process as the spool does.
@@ -22,11 +23,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lifelike.h"
 #include "values.h"
 
 #define THREADS_MAX      256
 #define AGENTS_MAX       1000
+#define USERS_MAX        1000000
+#define DAYS_MAX         36500
 #define EVENTS_MAX       1000000000
+#define MODELS_MAX       16
+#define DAY_MS           86400000
 #define RETRY_NS         500000 /* pause before a call is tried again when the spool is full */
 #define JOURNAL_RETURNED 1
 
@@ -42,9 +48,14 @@ static const char *const sum_names[9] = { "prompt_tokens", "completion_tokens", 
 struct load {
     struct tg_options options;
     struct values_shape shape;
+    struct life_shape life;
+    bool lifelike;
+    uint64_t first;   /* of lifelike: the number of the first event */
+    unsigned days;    /* of lifelike: spread over so many days until now; 0: each has its own present */
+    int64_t begun_ms; /* Unix time of the first event */
     unsigned threads;
     uint64_t events, rate; /* over all threads */
-    uint32_t wait_ms, idle_ms;
+    uint32_t wait_ms, idle_ms, burst_ms;
     bool drop, stamp, stay;
     pthread_barrier_t *emitted; /* of stay; borrowed */
     const char *journal;
@@ -56,8 +67,8 @@ struct worker {
     unsigned index;
     uint64_t events;
     unsigned char *journal; /* borrowed; NULL: none */
-    struct sums all, model[VALUES_MODELS];
-    struct sums *agent; /* owned */
+    struct sums all, model[MODELS_MAX];
+    struct sums *agent, *user; /* owned */
     uint64_t retries, dropped;
     int error;
 };
@@ -103,15 +114,21 @@ static void sums_merge(struct sums *into, const struct sums *from)
 
 /* ------------------------------------------------------------------ workers */
 
-/* Waits until event i of this thread is due. */
+/* Waits until event i of this thread is due, or, in bursts, until the burst that it is part of is. */
 static void pace(const struct worker *w, int64_t begun, uint64_t i)
 {
     const uint64_t rate = w->load->rate;
+    const int64_t burst = (int64_t)w->load->burst_ms * 1000000;
     int64_t due;
 
     if (rate == 0)
         return;
-    due = begun + (int64_t)((double)i * 1e9 * w->load->threads / (double)rate);
+    due = (int64_t)((double)i * 1e9 * w->load->threads / (double)rate);
+    if (burst > 0)
+        due = (due / burst + 1) * burst;
+    due += begun;
+    if (burst > 0 && due <= now_ns())
+        return;
     struct timespec t = { due / 1000000000, due % 1000000000 };
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
@@ -128,20 +145,53 @@ static int publish(struct worker *w, const struct tg_dispatch *d)
     return err;
 }
 
+/* An event, its strings, and what it is summed under. */
+struct made {
+    struct tg_dispatch d;
+    unsigned agent, user, model;
+    struct values_text text;
+    struct life_text life_text;
+};
+
+static void make_lifelike(const struct load *load, uint64_t at, struct made *m)
+{
+    struct life_event e;
+
+    life_make(&load->life, load->first + at, &m->life_text, &e);
+    m->d = e.d;
+    m->agent = e.agent;
+    m->user = e.user;
+    m->model = e.model;
+    if (load->days > 0)
+        m->d.ts_ms = load->begun_ms + (int64_t)((double)at * load->days * DAY_MS / (double)load->events);
+}
+
+static void make(const struct worker *w, uint64_t i, struct made *m)
+{
+    const struct load *load = w->load;
+
+    if (load->lifelike) {
+        make_lifelike(load, i * load->threads + w->index, m);
+        return;
+    }
+    values_make(&load->shape, w->index, i, &m->text, &m->d);
+    m->agent = values_agent(&load->shape, w->index, i);
+    m->model = values_model(&load->shape, w->index, i);
+    m->user = 0;
+}
+
 static void one(struct worker *w, uint64_t i)
 {
-    const struct values_shape *shape = &w->load->shape;
-    struct values_text text;
-    struct tg_dispatch d;
+    struct made m;
     char stamp[24];
     int err;
 
-    values_make(shape, w->index, i, &text, &d);
+    make(w, i, &m);
     if (w->load->stamp) {
         snprintf(stamp, sizeof stamp, "%" PRId64, now_ns());
-        d.trace_id = stamp;
+        m.d.trace_id = stamp;
     }
-    err = publish(w, &d);
+    err = publish(w, &m.d);
     if (err == TG_ERR_FULL) {
         w->dropped++;
         return;
@@ -152,8 +202,10 @@ static void one(struct worker *w, uint64_t i)
     }
     if (w->journal != NULL)
         __atomic_store_n(&w->journal[i], JOURNAL_RETURNED, __ATOMIC_RELEASE);
-    sums_add(&w->agent[values_agent(shape, w->index, i)], &d);
-    sums_add(&w->model[values_model(shape, w->index, i)], &d);
+    sums_add(&w->agent[m.agent], &m.d);
+    sums_add(&w->model[m.model], &m.d);
+    if (w->load->lifelike)
+        sums_add(&w->user[m.user], &m.d);
 }
 
 static void *work(void *arg)
@@ -165,7 +217,7 @@ static void *work(void *arg)
         pace(w, begun, i);
         one(w, i);
     }
-    for (unsigned m = 0; m < VALUES_MODELS; m++)
+    for (unsigned m = 0; m < MODELS_MAX; m++)
         sums_merge(&w->all, &w->model[m]);
     if (w->load->emitted != NULL)
         pthread_barrier_wait(w->load->emitted);
@@ -202,22 +254,40 @@ static void print_sums(const struct sums *s)
     printf("}");
 }
 
-static void print_group(const struct load *load, const struct worker *w, const char *title, bool by_agent)
+enum group { BY_AGENT, BY_MODEL, BY_USER };
+
+static const struct sums *sums_of(const struct worker *w, enum group by, unsigned i)
 {
-    const unsigned n = by_agent ? load->shape.agents : VALUES_MODELS;
+    return by == BY_AGENT ? &w->agent[i] : by == BY_USER ? &w->user[i] : &w->model[i];
+}
+
+static const char *group_name(const struct load *load, enum group by, unsigned i, char text[LIFE_TEXT])
+{
+    if (by == BY_MODEL)
+        return load->lifelike ? life_models[i].model : values_model_name(i);
+    if (by == BY_USER)
+        life_user_name(text, i);
+    else if (load->lifelike)
+        life_agent_name(text, i);
+    else
+        values_name(text, "agent-", 6, i);
+    return text;
+}
+
+static void print_group(const struct load *load, const struct worker *w, const char *title, enum group by,
+                        unsigned n)
+{
     const char *between = "";
+    char text[LIFE_TEXT];
 
     printf(", \"%s\": {", title);
     for (unsigned g = 0; g < n; g++) {
         struct sums s = { 0 };
         for (unsigned t = 0; t < load->threads; t++)
-            sums_merge(&s, by_agent ? &w[t].agent[g] : &w[t].model[g]);
+            sums_merge(&s, sums_of(&w[t], by, g));
         if (s.calls == 0)
             continue;
-        if (by_agent)
-            printf("%s\"agent-%u\": ", between, g);
-        else
-            printf("%s\"%s\": ", between, values_model_name(g));
+        printf("%s\"%s\": ", between, group_name(load, by, g, text));
         print_sums(&s);
         between = ", ";
     }
@@ -248,8 +318,10 @@ static void print_result(const struct load *load, const struct worker *w, const 
     }
     printf("{\"totals\": ");
     print_sums(&all);
-    print_group(load, w, "agents", true);
-    print_group(load, w, "models", false);
+    print_group(load, w, "agents", BY_AGENT, load->shape.agents);
+    print_group(load, w, "models", BY_MODEL, load->lifelike ? LIFE_MODELS : VALUES_MODELS);
+    if (load->lifelike)
+        print_group(load, w, "users", BY_USER, load->life.users);
     printf(", \"retries\": %" PRIu64 ", \"dropped\": %" PRIu64 ", \"emit_s\": %.6f, \"settled_s\": %.6f",
            retries, dropped, (double)emit_ns / 1e9, (double)settled_ns / 1e9);
     if (load->idle_ms > 0)
@@ -289,19 +361,21 @@ static uint64_t number(const char *text, const char *option, uint64_t max)
 }
 
 static const struct option long_options[] = {
-    { "endpoint", 1, NULL, 'e' },  { "source", 1, NULL, 's' },  { "spool-dir", 1, NULL, 'd' },
-    { "threads", 1, NULL, 't' },   { "events", 1, NULL, 'n' },  { "rate", 1, NULL, 'r' },
-    { "sessions", 1, NULL, 'S' },  { "agents", 1, NULL, 'A' },  { "seed", 1, NULL, 'x' },
-    { "run", 1, NULL, 'R' },       { "journal", 1, NULL, 'j' }, { "wait-ms", 1, NULL, 'w' },
-    { "spool-mib", 1, NULL, 'm' }, { "drop", 0, NULL, 'D' },    { "stamp", 0, NULL, 'T' },
-    { "idle-ms", 1, NULL, 'i' },   { "stay", 0, NULL, 'y' },    { "spool-only", 0, NULL, 'o' },
-    { "help", 0, NULL, 'h' },      { NULL, 0, NULL, 0 },
+    { "endpoint", 1, NULL, 'e' },  { "source", 1, NULL, 's' },   { "spool-dir", 1, NULL, 'd' },
+    { "threads", 1, NULL, 't' },   { "events", 1, NULL, 'n' },   { "rate", 1, NULL, 'r' },
+    { "sessions", 1, NULL, 'S' },  { "agents", 1, NULL, 'A' },   { "seed", 1, NULL, 'x' },
+    { "run", 1, NULL, 'R' },       { "journal", 1, NULL, 'j' },  { "wait-ms", 1, NULL, 'w' },
+    { "spool-mib", 1, NULL, 'm' }, { "drop", 0, NULL, 'D' },     { "stamp", 0, NULL, 'T' },
+    { "idle-ms", 1, NULL, 'i' },   { "stay", 0, NULL, 'y' },     { "spool-only", 0, NULL, 'o' },
+    { "lifelike", 0, NULL, 'l' },  { "users", 1, NULL, 'u' },    { "days", 1, NULL, 'a' },
+    { "first", 1, NULL, 'f' },     { "burst-ms", 1, NULL, 'b' }, { "help", 0, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
 };
 static const char usage[] =
     "usage: load [--endpoint E] [--source S] [--spool-dir D] [--threads N] [--events N (in all)]\n"
     "  [--rate N (events a second in all; 0: as fast as it goes)] [--sessions N] [--agents N] [--seed N]\n"
     "  [--run NAME] [--journal FILE] [--wait-ms N] [--spool-mib N] [--drop] [--stamp] [--idle-ms N] "
-    "[--stay]\n  [--spool-only]\n"
+    "[--stay]\n  [--spool-only] [--burst-ms N] [--lifelike [--users N] [--days N] [--first N]]\n"
     "--run: distinguishes the ids of one life of a gateway from the next\n"
     "--journal: a new file, one byte an event: 1 once its call has returned\n"
     "--wait-ms: how long to wait for the receipt of everything\n"
@@ -309,7 +383,33 @@ static const char usage[] =
     "--idle-ms: when all is settled, stay so long and tell the processor time it took\n"
     "--stay: no thread ends before all have emitted, so that none inherits another's segment\n"
     "--spool-only: leave the sending to tollgate-ship\n"
-    "--stamp: trace_id is the monotonic clock (ns) before the call\n";
+    "--stamp: trace_id is the monotonic clock (ns) before the call\n"
+    "--burst-ms: with --rate, emit what is due in so many milliseconds at once\n"
+    "--lifelike: many users whose sessions begin and end; --sessions: how many the events make\n"
+    "--days: their times are spread over so many days until now, in order; 0: their present (the default)\n"
+    "--first: the number of the first, so that a later load goes on where an earlier one ended\n";
+
+static bool set_lifelike(struct load *load, int c)
+{
+    switch (c) {
+    case 'l':
+        return load->lifelike = true;
+    case 'u':
+        load->life.users = (unsigned)number(optarg, "users", USERS_MAX);
+        return load->life.users > 0;
+    case 'a':
+        load->days = (unsigned)number(optarg, "days", DAYS_MAX);
+        return true;
+    case 'f':
+        load->first = number(optarg, "first", EVENTS_MAX);
+        return true;
+    case 'b':
+        load->burst_ms = (uint32_t)number(optarg, "burst-ms", 1000);
+        return true;
+    default:
+        return false;
+    }
+}
 
 /* True if the option was about the events; *load is updated. */
 static bool set_shape(struct load *load, int c)
@@ -340,7 +440,7 @@ static bool set_shape(struct load *load, int c)
     case 'T':
         return load->stamp = true;
     default:
-        return false;
+        return set_lifelike(load, c);
     }
 }
 
@@ -403,7 +503,8 @@ static int workers_init(const struct load *load, tg_emitter *tg, unsigned char *
         w[t].events = load->events / load->threads + (t < load->events % load->threads);
         w[t].journal = journal;
         w[t].agent = calloc(load->shape.agents, sizeof *w[t].agent);
-        if (w[t].agent == NULL)
+        w[t].user = calloc(load->life.users, sizeof *w[t].user);
+        if (w[t].agent == NULL || w[t].user == NULL)
             return -ENOMEM;
         if (journal != NULL)
             journal += w[t].events;
@@ -430,15 +531,32 @@ static int generate(const struct load *load, tg_emitter *tg, unsigned char *jour
     const int64_t settled = now_ns();
     if (tg_stats(tg, &stats) == TG_OK && (err == 0 || err == TG_ERR_TIMEOUT))
         print_result(load, workers, &stats, emitted - begun, settled - begun);
-    for (unsigned t = 0; t < load->threads; t++)
+    for (unsigned t = 0; t < load->threads; t++) {
         free(workers[t].agent);
+        free(workers[t].user);
+    }
     return err;
+}
+
+/* What follows from all options together. */
+static void set_life(struct load *load)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    load->begun_ms = (int64_t)now.tv_sec * 1000 - (int64_t)load->days * DAY_MS;
+    load->life.seed = load->shape.seed;
+    load->life.agents = load->shape.agents;
+    load->life.calls = (unsigned)(load->events / load->shape.sessions);
+    if (load->life.calls == 0)
+        load->life.calls = 1;
 }
 
 int main(int argc, char **argv)
 {
     struct load load = { .options = TG_OPTIONS_INIT,
                          .shape = { .seed = 1, .agents = 8, .sessions = 200, .run = "0" },
+                         .life = { .users = 1000 },
                          .threads = 1,
                          .events = 1000,
                          .wait_ms = 60000 };
@@ -449,6 +567,7 @@ int main(int argc, char **argv)
 
     load.options.gateway = "load";
     parse(argc, argv, &load);
+    set_life(&load);
     if (load.journal != NULL && load.events > 0) {
         journal = journal_open(load.journal, load.events);
         if (journal == NULL) {

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "identifier.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define FORM_SHIFT  5
+#define PREFIX_MASK 31
+#define UUID_TEXT   36
+#define UUID_BYTES  16
+#define HEX_MIN     8 /* shorter ones are as well left as they are */
+#define CALL_DIGITS 9
+
+enum form {
+#define TG_FORM(code, name) FORM_##name = (code),
+#include "../../schema/identifier.def"
+};
+
+static const struct prefix {
+    const char *text;
+    size_t len;
+} prefixes[PREFIX_MASK + 1] = {
+#define TG_PREFIX(code, text) [code] = { text, sizeof text - 1 },
+#include "../../schema/identifier.def"
+};
+
+/* 0 to 15, or -1. Capital letters are no digits here: they would come back small. */
+static const int8_t digits[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
+
+/* ------------------------------------------------------------------ packing */
+
+static unsigned longest_prefix(const uint8_t *text, size_t len)
+{
+    unsigned best = 0;
+
+    for (unsigned i = 1; i <= PREFIX_MASK && prefixes[i].text != NULL; i++)
+        if (prefixes[i].len > prefixes[best].len && prefixes[i].len <= len &&
+            memcmp(text, prefixes[i].text, prefixes[i].len) == 0)
+            best = i;
+    return best;
+}
+
+/* Reads 2 * n digits. False: something else is among them. */
+static bool pack_hex(const uint8_t *text, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        int high = digits[text[2 * i]], low = digits[text[2 * i + 1]];
+        if (high == 0 || low == 0)
+            return false;
+        out[i] = (uint8_t)((high - 1) << 4 | (low - 1));
+    }
+    return true;
+}
+
+static bool pack_uuid(const uint8_t *text, uint8_t out[UUID_BYTES])
+{
+    return text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-' &&
+           pack_hex(text, 4, out) && pack_hex(text + 9, 2, out + 4) && pack_hex(text + 14, 2, out + 6) &&
+           pack_hex(text + 19, 2, out + 8) && pack_hex(text + 24, 6, out + 10);
+}
+
+size_t identifier_pack(struct slice text, uint8_t out[IDENTIFIER_MAX])
+{
+    if (text.at == NULL || text.len == 0 || text.len > IDENTIFIER_MAX - 1)
+        return 0;
+    unsigned prefix = longest_prefix(text.at, text.len);
+    const uint8_t *rest = text.at + prefixes[prefix].len;
+    size_t len = text.len - prefixes[prefix].len;
+
+    if (len == UUID_TEXT && pack_uuid(rest, out + 1)) {
+        out[0] = (uint8_t)(FORM_uuid << FORM_SHIFT | prefix);
+        return 1 + UUID_BYTES;
+    }
+    if (len >= HEX_MIN && len % 2 == 0 && pack_hex(rest, len / 2, out + 1)) {
+        out[0] = (uint8_t)(FORM_hex << FORM_SHIFT | prefix);
+        return 1 + len / 2;
+    }
+    if (prefix == 0)
+        return 0;
+    out[0] = (uint8_t)(FORM_text << FORM_SHIFT | prefix);
+    memcpy(out + 1, rest, len);
+    return 1 + len;
+}
+
+int64_t identifier_call(struct slice call_id, struct slice run_id)
+{
+    static const size_t mark = sizeof IDENTIFIER_CALL - 1;
+    int64_t n = 0;
+
+    if (call_id.at == NULL || run_id.at == NULL || call_id.len <= run_id.len + mark ||
+        call_id.len > run_id.len + mark + CALL_DIGITS || memcmp(call_id.at, run_id.at, run_id.len) != 0 ||
+        memcmp(call_id.at + run_id.len, IDENTIFIER_CALL, mark) != 0)
+        return -1;
+    const uint8_t *at = call_id.at + run_id.len + mark, *end = call_id.at + call_id.len;
+    if (*at == '0' && end - at > 1)
+        return -1;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9')
+            return -1;
+        n = 10 * n + (*at - '0');
+    }
+    return n;
+}
+
+void identifier_bind(sqlite3_stmt *stmt, int at, struct slice text, uint8_t scratch[IDENTIFIER_MAX])
+{
+    size_t len = identifier_pack(text, scratch);
+
+    if (text.at == NULL)
+        sqlite3_bind_null(stmt, at);
+    else if (len > 0)
+        sqlite3_bind_blob(stmt, at, scratch, (int)len, SQLITE_STATIC);
+    else
+        sqlite3_bind_text(stmt, at, (const char *)text.at, (int)text.len, SQLITE_STATIC);
+}
+
+/* ---------------------------------------------------------------- unpacking */
+
+static char *unpack_hex(char *to, const uint8_t *bytes, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        *to++ = hex[bytes[i] >> 4];
+        *to++ = hex[bytes[i] & 15];
+    }
+    return to;
+}
+
+static char *unpack_uuid(char *to, const uint8_t *bytes)
+{
+    static const uint8_t groups[] = { 4, 2, 2, 2, 6 };
+
+    for (size_t i = 0; i < sizeof groups; bytes += groups[i++]) {
+        if (i > 0)
+            *to++ = '-';
+        to = unpack_hex(to, bytes, groups[i]);
+    }
+    return to;
+}
+
+size_t identifier_unpack(const uint8_t *packed, size_t len, char out[IDENTIFIER_TEXT_MAX])
+{
+    if (len == 0 || len > IDENTIFIER_MAX)
+        return 0;
+    const struct prefix *prefix = &prefixes[packed[0] & PREFIX_MASK];
+    int form = packed[0] >> FORM_SHIFT;
+    if (prefix->text == NULL || form > FORM_uuid || (form == FORM_uuid && len != 1 + UUID_BYTES))
+        return 0;
+    char *to = out + prefix->len;
+    memcpy(out, prefix->text, prefix->len);
+    if (form == FORM_uuid) {
+        to = unpack_uuid(to, packed + 1);
+    } else if (form == FORM_hex) {
+        to = unpack_hex(to, packed + 1, len - 1);
+    } else {
+        memcpy(to, packed + 1, len - 1);
+        to += len - 1;
+    }
+    return (size_t)(to - out);
+}

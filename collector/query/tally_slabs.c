@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of a bucket are cut into runs of slabs that change together: all that are over, and each one
+ * that is still growing. What is worth it is added up by the request's units, once, and kept (kept.h)
+ * as one slab, in which each unit is called by one of its combinations; so what is kept is read as any
+ * slab is. A long run that is over is kept by itself, for it stays as it is; the rest of the bucket is
+ * kept together, but for the minute that is under way, which changes all the time.
+ *
+ * The version of a run says what its slabs are made of. An event that is added raises a slab's last_id;
+ * one that is taken out lowers its calls: so last_id and calls together never come back.
+ */
+#include "tally_slabs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../schema/event_id.h"
+
+#define HEAD_MORE 1024 /* bytes that a slab's head has, beside some for each cell */
+
+/* A row of a level, without its slab. */
+struct tally_head {
+    int64_t start, last_id;
+    uint32_t cells, len;
+};
+
+enum run_kind { RUN_LONG, RUN_REST, RUN_LIVE };
+
+/* Slabs of a level, one after the other. */
+struct tally_run {
+    enum plan_level level;
+    int sign;
+    size_t first, count; /* of t->head */
+    size_t bytes;
+    enum run_kind kind;
+    struct kept_version version;
+};
+
+static int no_memory(struct tally *t)
+{
+    return problem_set(t->p, 503, "out of memory");
+}
+
+static int damaged(struct tally *t)
+{
+    return problem_set(t->p, 500, TALLY_DAMAGED);
+}
+
+/* ------------------------------------------------------------------ bytes */
+
+void tally_list_clear(struct tally_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->at[i].owned);
+        kept_give(l->at[i].kept);
+    }
+    l->count = l->bytes = 0;
+}
+
+void tally_list_fini(struct tally_list *l)
+{
+    tally_list_clear(l);
+    free(l->at);
+    *l = (struct tally_list){ 0 };
+}
+
+/* Takes the bytes, whatever happens. */
+static int list_add(struct tally *t, struct tally_list *l, struct tally_bytes bytes, size_t len)
+{
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 16;
+        struct tally_bytes *fresh = realloc(l->at, room * sizeof *fresh);
+        if (!fresh) {
+            free(bytes.owned);
+            kept_give(bytes.kept);
+            return no_memory(t);
+        }
+        l->at = fresh;
+        l->room = room;
+    }
+    l->at[l->count++] = bytes;
+    l->bytes += len;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ slabs */
+
+static int cells_room(struct tally *t, size_t cells)
+{
+    if (cells <= t->cell_room)
+        return 0;
+    int64_t *dims = realloc(t->dims, cells * sizeof *dims);
+    if (!dims)
+        return no_memory(t);
+    t->dims = dims;
+    uint32_t *cell = realloc(t->cell, cells * sizeof *cell);
+    if (!cell)
+        return no_memory(t);
+    t->cell = cell;
+    t->cell_room = cells;
+    return 0;
+}
+
+/* The unit of each of a slab's cells, into t->cell. */
+static int units_find(struct tally *t, const struct slab_view *v)
+{
+    if (cells_room(t, v->cells) != 0)
+        return -1;
+    if (slab_read(v, SLAB_DIMS, NULL, t->dims) != 0)
+        return damaged(t);
+    for (uint32_t i = 0; i < v->cells; i++) {
+        int unit = grouping_cell(t->grouping, t->c, (uint32_t)t->dims[i], t->p);
+        if (unit < 0 && unit != GROUPING_NONE)
+            return -1;
+        t->cell[i] = unit == GROUPING_NONE ? SLAB_SUM_NONE : (uint32_t)unit;
+    }
+    return 0;
+}
+
+/* Adds a slab whose bytes stay. */
+static int slab_add(struct tally *t, struct slab_sum *to, const void *at, size_t len, int sign)
+{
+    struct slab_view v;
+
+    if (slab_open(at, len, &v) != 0)
+        return damaged(t);
+    if (units_find(t, &v) != 0)
+        return -1;
+    int rc = slab_sum_add(to, &v, sign, t->cell, (uint32_t)t->grouping->units.count);
+    return rc == 0 ? 0 : rc == -1 ? damaged(t) : no_memory(t);
+}
+
+/* Adds a slab whose bytes are about to go; the list keeps a copy. */
+static int slab_copy(struct tally *t, struct slab_sum *to, struct tally_list *list, const void *at,
+                     size_t len, int sign)
+{
+    uint8_t *copy = malloc(len + 1);
+
+    if (!copy)
+        return no_memory(t);
+    if (len > 0)
+        memcpy(copy, at, len);
+    return list_add(t, list, (struct tally_bytes){ .owned = copy }, len) == 0
+               ? slab_add(t, to, copy, len, sign)
+               : -1;
+}
+
+/* ------------------------------------------------------------- adding up */
+
+/* Packs what t->part has come to. */
+static int part_pack(struct tally *t, struct slab_bytes *out)
+{
+    int rc = slab_sum_sort(&t->part);
+
+    if (rc == 0)
+        rc = slab_sum_pack(&t->part, t->grouping->unit_dims, out);
+    return rc == 0 ? 0 : rc == -1 ? damaged(t) : no_memory(t);
+}
+
+/* Puts one slab in the place of those that t->part has been given. */
+static int part_fold(struct tally *t, struct tally_list *list)
+{
+    struct slab_bytes packed = { 0 };
+    size_t len;
+
+    if (part_pack(t, &packed) != 0) {
+        slab_bytes_fini(&packed);
+        return -1;
+    }
+    slab_sum_reset(&t->part);
+    tally_list_clear(list);
+    len = packed.len;
+    if (list_add(t, list, (struct tally_bytes){ .owned = packed.at }, 0) != 0)
+        return -1;
+    return slab_add(t, &t->part, packed.at, len, 1);
+}
+
+/* Steps over the slabs of a run: into `to`, whose bytes the list keeps. */
+static int run_read(struct tally *t, const struct tally_run *r, struct slab_sum *to, struct tally_list *list,
+                    int sign)
+{
+    sqlite3_stmt *stmt = t->c->stmt[STMT_SLAB_MINUTE + r->level];
+    int rc, result = 0;
+
+    sqlite3_bind_int64(stmt, 1, t->head[r->first].start);
+    sqlite3_bind_int64(stmt, 2, t->head[r->first + r->count - 1].start + 1);
+    while (result == 0 && (rc = sqlite3_step(stmt)) != SQLITE_DONE) {
+        const void *at = rc == SQLITE_ROW ? sqlite3_column_blob(stmt, 0) : NULL;
+        size_t len = at ? (size_t)sqlite3_column_bytes(stmt, 0) : 0;
+        result = rc == SQLITE_ROW ? slab_copy(t, to, list, at, len, sign) : pool_problem(t->c, rc, t->p);
+        if (result == 0 && to == &t->part && list->bytes > kept_batch(pool_sums(t->c)))
+            result = part_fold(t, list);
+    }
+    sqlite3_reset(stmt);
+    return result;
+}
+
+/* ---------------------------------------------------------------- version */
+
+static int blob_open(struct tally *t, enum plan_level level, int64_t start)
+{
+    static const char *const table[PLAN_LEVELS] = { "projection_minute", "projection_quarter",
+                                                    "projection_day" };
+    int rc = t->blob[level]
+                 ? sqlite3_blob_reopen(t->blob[level], start)
+                 : sqlite3_blob_open(t->c->db, "main", table[level], "body", start, 0, &t->blob[level]);
+
+    return rc == SQLITE_OK ? 0 : pool_problem(t->c, rc, t->p);
+}
+
+/* Hashes the head of a slab: its combinations and their calls. */
+static int head_hash(struct tally *t, enum plan_level level, const struct tally_head *h,
+                     unsigned char out[16])
+{
+    size_t have = HEAD_MORE + 3 * (size_t)h->cells, want;
+
+    have = have < h->len ? have : h->len;
+    if (blob_open(t, level, h->start) != 0)
+        return -1;
+    unsigned char *bytes = malloc((size_t)h->len + 1);
+    if (!bytes)
+        return no_memory(t);
+    int rc = sqlite3_blob_read(t->blob[level], bytes, (int)have, 0);
+    want = rc == SQLITE_OK ? slab_sum_head(bytes, have) : 0;
+    want = want == 0 || want > h->len ? h->len : want;
+    if (rc == SQLITE_OK && want > have)
+        rc = sqlite3_blob_read(t->blob[level], bytes, (int)want, 0);
+    if (rc == SQLITE_OK)
+        tg_hash128(bytes, want, out);
+    free(bytes);
+    return rc == SQLITE_OK ? 0 : pool_problem(t->c, rc, t->p);
+}
+
+static int run_version(struct tally *t, struct tally_run *r)
+{
+    struct {
+        struct tally_head head;
+        unsigned char before[16], hash[16];
+    } all = { .head = { 0 } };
+
+    for (size_t i = r->first; i < r->first + r->count; i++) {
+        all.head = t->head[i];
+        if (head_hash(t, r->level, &all.head, all.hash) != 0)
+            return -1;
+        tg_hash128((const unsigned char *)&all, sizeof all, all.before);
+    }
+    memcpy(r->version.hash, all.before, sizeof r->version.hash);
+    return 0;
+}
+
+/* The version of all the runs of the rest. */
+static int rest_version(struct tally *t, struct kept_version *out)
+{
+    struct {
+        int64_t level, first, last, sign;
+        struct kept_version run, before;
+    } all = { .level = 0 };
+
+    for (size_t i = 0; i < t->runs; i++) {
+        struct tally_run *r = &t->run[i];
+        if (r->kind != RUN_REST)
+            continue;
+        if (run_version(t, r) != 0)
+            return -1;
+        all.level = r->level;
+        all.first = t->head[r->first].start;
+        all.last = t->head[r->first + r->count - 1].start;
+        all.sign = r->sign;
+        all.run = r->version;
+        tg_hash128((const unsigned char *)&all, sizeof all, all.before.hash);
+    }
+    *out = all.before;
+    return 0;
+}
+
+/* ------------------------------------------------------------------- sums */
+
+/* Adds what is kept under this key, or what t->part has come to: that is packed, and kept if it can be. */
+static int kept_add(struct tally *t, const struct kept_key *key, const struct kept_version *version,
+                    const struct kept_sum *sum, int sign)
+{
+    struct tally_bytes bytes = { .kept = sum };
+    struct slab_bytes made = { 0 };
+
+    if (!sum) {
+        if (part_pack(t, &made) != 0) {
+            slab_bytes_fini(&made);
+            return -1;
+        }
+        bytes.kept = kept_put(pool_sums(t->c), key, version, made.at, made.len);
+        if (!bytes.kept)
+            bytes.owned = made.at;
+        else
+            slab_bytes_fini(&made);
+    }
+    const uint8_t *at = bytes.kept ? bytes.kept->at : bytes.owned;
+    size_t len = bytes.kept ? bytes.kept->len : made.len;
+    return list_add(t, &t->bytes, bytes, len) == 0 ? slab_add(t, &t->sum, at, len, sign) : -1;
+}
+
+static struct kept_key key_of(const struct tally *t, int64_t from, int64_t to, uint64_t level)
+{
+    struct kept_key key = { .from = from, .to = to, .level = level };
+
+    memcpy(key.shape, t->grouping->shape, sizeof key.shape);
+    return key;
+}
+
+/* A long run that is over. */
+static int long_add(struct tally *t, struct tally_run *r)
+{
+    struct kept_key key =
+        key_of(t, t->head[r->first].start, t->head[r->first + r->count - 1].start + 1, r->level);
+    struct tally_list read = { 0 };
+    const struct kept_sum *sum;
+    int result = 0;
+
+    if (run_version(t, r) != 0)
+        return -1;
+    sum = kept_get(pool_sums(t->c), &key, &r->version);
+    slab_sum_reset(&t->part);
+    if (!sum)
+        result = run_read(t, r, &t->part, &read, 1);
+    if (result == 0)
+        result = kept_add(t, &key, &r->version, sum, r->sign);
+    tally_list_fini(&read);
+    return result;
+}
+
+static int runs_read(struct tally *t, enum run_kind kind, struct slab_sum *to, struct tally_list *list)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < t->runs && result == 0; i++) {
+        if (t->run[i].kind == kind)
+            result = run_read(t, &t->run[i], to, list, t->run[i].sign);
+    }
+    return result;
+}
+
+static int rest_add(struct tally *t)
+{
+    struct kept_key key = key_of(t, t->plan->from_ms, t->plan->to_ms, PLAN_LEVELS);
+    struct tally_list read = { 0 };
+    struct kept_version version;
+    const struct kept_sum *sum;
+    int result = 0;
+
+    if (rest_version(t, &version) != 0)
+        return -1;
+    sum = kept_get(pool_sums(t->c), &key, &version);
+    slab_sum_reset(&t->part);
+    if (!sum)
+        result = runs_read(t, RUN_REST, &t->part, &read);
+    if (result == 0)
+        result = kept_add(t, &key, &version, sum, 1);
+    tally_list_fini(&read);
+    return result;
+}
+
+/* ------------------------------------------------------------------- runs */
+
+static int run_new(struct tally *t, const struct plan_part *part, size_t first, size_t count,
+                   enum run_kind kind)
+{
+    size_t bytes = 0;
+
+    if (count == 0)
+        return 0;
+    if (t->runs == t->run_room) {
+        size_t room = t->run_room ? 2 * t->run_room : 16;
+        struct tally_run *fresh = realloc(t->run, room * sizeof *fresh);
+        if (!fresh)
+            return no_memory(t);
+        t->run = fresh;
+        t->run_room = room;
+    }
+    for (size_t i = first; i < first + count; i++)
+        bytes += t->head[i].len;
+    if (kind == RUN_LONG && (count == 1 || bytes < kept_worth(pool_sums(t->c))))
+        kind = RUN_REST;
+    t->run[t->runs++] = (struct tally_run){
+        .level = part->level, .sign = part->sign, .first = first, .count = count, .bytes = bytes, .kind = kind
+    };
+    return 0;
+}
+
+static int head_add(struct tally *t, sqlite3_stmt *stmt)
+{
+    if (t->heads == t->head_room) {
+        size_t room = t->head_room ? 2 * t->head_room : 64;
+        struct tally_head *fresh = realloc(t->head, room * sizeof *fresh);
+        if (!fresh)
+            return no_memory(t);
+        t->head = fresh;
+        t->head_room = room;
+    }
+    t->head[t->heads++] = (struct tally_head){ .start = sqlite3_column_int64(stmt, 0),
+                                               .last_id = sqlite3_column_int64(stmt, 1),
+                                               .cells = (uint32_t)sqlite3_column_int(stmt, 2),
+                                               .len = (uint32_t)sqlite3_column_int(stmt, 3) };
+    return 0;
+}
+
+/* The rows of a part, without their slabs. */
+static int heads_read(struct tally *t, const struct plan_part *part)
+{
+    sqlite3_stmt *stmt = t->c->stmt[STMT_HEAD_MINUTE + part->level];
+    int rc, result = 0;
+
+    sqlite3_bind_int64(stmt, 1, part->from);
+    sqlite3_bind_int64(stmt, 2, part->to);
+    while (result == 0 && (rc = sqlite3_step(stmt)) != SQLITE_DONE)
+        result = rc == SQLITE_ROW ? head_add(t, stmt) : pool_problem(t->c, rc, t->p);
+    sqlite3_reset(stmt);
+    return result;
+}
+
+static int runs_find(struct tally *t, const struct plan_part *part)
+{
+    size_t first = t->heads, closed = first;
+
+    if (heads_read(t, part) != 0)
+        return -1;
+    while (closed < t->heads && !plan_is_growing(t->plan, part->level, t->head[closed].start))
+        closed++;
+    if (run_new(t, part, first, closed - first, RUN_LONG) != 0)
+        return -1;
+    for (size_t i = closed; i < t->heads; i++) {
+        bool live = part->level == PLAN_MINUTE && i + 1 == t->heads;
+        if (run_new(t, part, i, 1, live ? RUN_LIVE : RUN_REST) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A unit that something is taken out of is a part, and so a run, of its own, and belongs to the rest: the
+ * rest is never less than nothing, wherever what is taken out belongs. */
+int tally_slabs(struct tally *t)
+{
+    const struct plan *plan = t->plan;
+    size_t rest = 0;
+    int result = 0;
+
+    t->heads = t->runs = 0;
+    for (size_t i = 0; i < plan->parts && result == 0; i++)
+        result = plan->part[i].raw ? 0 : runs_find(t, &plan->part[i]);
+    for (size_t i = 0; i < t->runs && result == 0; i++) {
+        rest += t->run[i].kind == RUN_REST ? t->run[i].bytes : 0;
+        if (t->run[i].kind == RUN_LONG)
+            result = long_add(t, &t->run[i]);
+    }
+    if (result == 0 && rest >= kept_worth(pool_sums(t->c)))
+        result = rest_add(t);
+    else if (result == 0)
+        result = runs_read(t, RUN_REST, &t->sum, &t->bytes);
+    return result == 0 ? runs_read(t, RUN_LIVE, &t->sum, &t->bytes) : -1;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "projections.h"
+
+#include "../base/clock.h"
+
+int projections_init(struct projections *p, struct store *store, const struct zone *zone,
+                     const struct retention_ages *ages)
+{
+    int rc;
+
+    *p = (struct projections){ .store = store };
+    if (zone == NULL && (zone = p->utc = zone_open("UTC")) == NULL)
+        return -SQLITE_NOMEM;
+    if ((rc = rollup_init(&p->rollup, store, zone)) != 0 ||
+        (rc = session_totals_init(&p->sessions, store)) != 0 ||
+        (rc = partitions_init(&p->partitions, store, ages)) != 0 || (rc = meter_open(store, &p->meter)) != 0)
+        return rc;
+    return losses_open(store, &p->losses);
+}
+
+void projections_fini(struct projections *p)
+{
+    rollup_fini(&p->rollup);
+    session_totals_fini(&p->sessions);
+    partitions_fini(&p->partitions);
+    meter_close(p->meter);
+    losses_close(p->losses);
+    zone_close(p->utc);
+    *p = (struct projections){ .store = NULL };
+}
+
+bool projections_are_dirty(const struct projections *p)
+{
+    return rollup_is_dirty(&p->rollup) || session_totals_is_dirty(&p->sessions) ||
+           partitions_is_dirty(&p->partitions);
+}
+
+int projections_flush_usage(struct projections *p, int64_t now_ms)
+{
+    int rc = rollup_flush(&p->rollup, now_ms);
+
+    return rc != 0 ? rc : partitions_flush(&p->partitions);
+}
+
+int projections_flush_sessions(struct projections *p)
+{
+    int rc = session_totals_flush(&p->sessions);
+
+    return rc != 0 ? rc : partitions_flush(&p->partitions);
+}
+
+int projections_settle(struct projections *p, int64_t now_ms)
+{
+    return rollup_must_flush(&p->rollup) ? rollup_flush(&p->rollup, now_ms) : 0;
+}
+
+void projections_committed(struct projections *p)
+{
+    meter_commit(p->meter);
+    losses_commit(p->losses);
+}
+
+static bool is_full(const struct projections *p)
+{
+    return rollup_is_full(&p->rollup) || session_totals_is_full(&p->sessions) ||
+           partitions_is_full(&p->partitions);
+}
+
+int projections_make_room(struct projections *p, int64_t now_ms)
+{
+    int rc = 0;
+
+    if (rollup_is_full(&p->rollup))
+        rc = rollup_flush(&p->rollup, now_ms);
+    if (rc == 0 && session_totals_is_full(&p->sessions))
+        rc = session_totals_flush(&p->sessions);
+    if (rc == 0 && partitions_is_full(&p->partitions))
+        rc = partitions_flush(&p->partitions);
+    return rc;
+}
+
+/* A row that has just been written or, at the start, is read again. */
+static void tell(struct projections *p, const struct log_row *row)
+{
+    rollup_row(&p->rollup, row);
+    session_totals_row(&p->sessions, row);
+    partitions_row(&p->partitions, row);
+}
+
+void projections_row(struct projections *p, const struct log_row *row, struct slice wire)
+{
+    tell(p, row);
+    meter_row(p->meter, row, wire);
+}
+
+int projections_retract(struct projections *p, const struct log_row *row)
+{
+    int rc = rollup_retract(&p->rollup, row);
+
+    if (rc == 0)
+        rc = session_totals_retract(&p->sessions, row);
+    return rc != 0 ? rc : meter_retract(p->meter, row);
+}
+
+/* ---------------------------------------------------------------- recovery */
+
+static int make_room_in_transaction(struct projections *p)
+{
+    int rc = store_begin(p->store);
+
+    if (rc == 0 && (rc = projections_make_room(p, wall_ms())) == 0)
+        rc = store_commit(p->store);
+    if (rc != 0)
+        store_rollback(p->store);
+    return rc;
+}
+
+/* One pass over what any projection has not flushed; each ignores what it has. */
+static int replay(struct projections *p)
+{
+    struct log_reader reader;
+    struct log_row row;
+    int64_t from = p->rollup.watermark;
+    int rc;
+
+    from = p->sessions.watermark < from ? p->sessions.watermark : from;
+    from = p->partitions.watermark < from ? p->partitions.watermark : from;
+    if ((rc = log_reader_open(&reader, p->store->db, from + 1, INT64_MAX)) != 0)
+        return rc;
+    while ((rc = log_reader_next(&reader, &row)) == 1) {
+        if (is_full(p) && (rc = make_room_in_transaction(p)) != 0)
+            break;
+        tell(p, &row);
+    }
+    log_reader_close(&reader);
+    return rc;
+}
+
+int projections_start(struct projections *p)
+{
+    int rc;
+
+    meter_rollback(p->meter);
+    losses_rollback(p->losses);
+    if ((rc = rollup_start(&p->rollup)) != 0 || (rc = session_totals_start(&p->sessions)) != 0 ||
+        (rc = partitions_start(&p->partitions)) != 0)
+        return rc;
+    return replay(p);
+}
