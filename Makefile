@@ -223,8 +223,9 @@ lint: deps-ci $(BUILD)/gen/migrations.c
 	$(Q)clang-format --dry-run -Werror $(filter-out include/tollgate.h,$(C_FILES))
 	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -D_GNU_SOURCE -DNAPI_GNUC_MAJOR -Iinclude emitter collector
-	$(Q)clang-tidy --quiet $(filter-out emitter/bindings/%,$(filter %.c,$(filter emitter/% collector/%,$(C_FILES)))) -- -std=c11 -D_GNU_SOURCE -Iinclude \
-		$(call pc_cflags,$(COLLECTOR_PKGS) libcurl) 2>/dev/null
+	$(Q)printf '%s\n' $(filter-out emitter/bindings/%,$(filter %.c,$(filter emitter/% collector/%,$(C_FILES)))) | \
+		xargs -P "$$(nproc)" -n 8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -D_GNU_SOURCE -Iinclude \
+		$(call pc_cflags,$(COLLECTOR_PKGS) libcurl) 2>/dev/null' clang-tidy
 	$(Q)mandoc -T lint -W warning $(wildcard collector/man/*.[1-8] emitter/*.[1-8])
 	@echo "lint: nothing found"
 

@@ -24,8 +24,8 @@ static const struct prefix {
 #include "../../schema/identifier.def"
 };
 
-/* 0 to 15, or -1. Capital letters are no digits here: they would come back small. */
-static const int8_t digits[256] = {
+/* Their value + 1; 0: no digit. Capital letters are no digits here: they would come back small. */
+static const uint8_t digits[256] = {
     ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
     ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 };

@@ -30,15 +30,15 @@ static inline int64_t sketch_lower(uint16_t bucket)
 {
     if (bucket < 2 * SKETCH_SUBS)
         return bucket;
-    int shift = bucket / SKETCH_SUBS - 1;
-    return (int64_t)(bucket % SKETCH_SUBS + SKETCH_SUBS) << shift;
+    unsigned shift = (bucket / SKETCH_SUBS - 1U) & 63;
+    return (int64_t)((uint64_t)(bucket % SKETCH_SUBS + SKETCH_SUBS) << shift);
 }
 
 static inline int64_t sketch_value(uint16_t bucket)
 {
-    int shift = bucket < 2 * SKETCH_SUBS ? 0 : bucket / SKETCH_SUBS - 1;
+    unsigned shift = bucket < 2 * SKETCH_SUBS ? 0 : (bucket / SKETCH_SUBS - 1U) & 63;
 
-    return sketch_lower(bucket) + ((int64_t)1 << shift) / 2;
+    return sketch_lower(bucket) + (int64_t)((1ULL << shift) / 2);
 }
 
 #endif

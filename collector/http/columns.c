@@ -87,7 +87,8 @@ static char *put_rate(char *to, double rate)
         return to;
     }
     char *last = to + RATE_MAX - 1;
-    memcpy(to, "0.", 2);
+    to[0] = '0';
+    to[1] = '.';
     for (char *at = last; at > to + 1; at--, n /= 10)
         *at = (char)('0' + n % 10);
     while (*last == '0')
@@ -196,9 +197,7 @@ static char *put_value(char *to, const struct value *v, const char *unknown_text
 {
     if (v->known)
         return v->is_rate ? put_rate(to, v->rate) : put_number(to, v->n);
-    size_t len = strlen(unknown_text);
-    memcpy(to, unknown_text, len);
-    return to + len;
+    return stpcpy(to, unknown_text);
 }
 
 /* Rows come by the thousand: each is written in one piece. */

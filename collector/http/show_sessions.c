@@ -158,7 +158,7 @@ static void list_show(struct request *r, const struct session_list_request *q, e
                                        : TYPE_NDJSON,
                 &t);
 }
-_Static_assert((int)SESSION_PLACE_TEXT <= (int)EVENTS_CURSOR, "no room for a cursor");
+_Static_assert(SESSION_PLACE_TEXT <= sizeof((struct request *)0)->next, "no room for a cursor");
 
 void show_sessions(struct request *r)
 {

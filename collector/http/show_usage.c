@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <string.h>
 
 #include "../query/usage.h"
@@ -130,8 +131,8 @@ static const char *group_head(const struct usage_request *q, unsigned i, char ou
 {
     if (q->group[i] != FIELD_tag)
         return fields[q->group[i]].name;
-    strcpy(out, FIELD_TAG_NAME);
-    return strcat(out, q->tag[i]);
+    snprintf(out, HEAD_BYTES, "%s%s", FIELD_TAG_NAME, q->tag[i]);
+    return out;
 }
 
 /* The name of a tag is anybody's text. */

@@ -145,7 +145,7 @@ static int group_of(struct grouping *g, const struct dictionary_entry *e, const 
     uint32_t key[USAGE_BY_MAX];
 
     for (unsigned i = 0; i < q->groups; i++) {
-        if (q->group[i] >= FIELD_DIMS_END && q->group[i] < FIELD_SESSION_END)
+        if (s && q->group[i] >= FIELD_DIMS_END && q->group[i] < FIELD_SESSION_END)
             key[i] = s->text[q->group[i] - FIELD_DIMS_END];
         else
             key[i] = dictionary_field(g->dictionary, e, q->group[i], q->tag[i]);

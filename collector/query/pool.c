@@ -29,8 +29,8 @@ struct query_pool {
     atomic_bool stopping;
     struct histogram durations;
     unsigned connections, cache_kib;
-    struct dictionary *dictionary; /* owned */
-    struct kept *sums;             /* owned */
+    struct dictionary *dictionary;   /* owned */
+    struct kept *sums;               /* owned */
     struct queue *seats[POOL_WORKS]; /* owned */
     struct queue_item seat[POOL_WORKS][POOL_SEATS];
     struct tail_cache *tail_cache; /* owned */
@@ -315,7 +315,7 @@ const struct zone *pool_zone(struct pool_connection *c, const char *name)
         return NULL;
     if (i == POOL_ZONES)
         zone_close(c->zone[--i]);
-    memmove(&c->zone[1], &c->zone[0], (size_t)i * sizeof c->zone[0]);
+    memmove(&c->zone[1], &c->zone[0], (size_t)i * sizeof(void *));
     return c->zone[0] = z;
 }
 

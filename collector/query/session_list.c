@@ -292,7 +292,7 @@ static void sift(struct heap *h, size_t i)
  * the index names them, too. */
 static bool heap_init(struct heap *h, const struct run *r, struct session_place from)
 {
-    *h = (struct heap){ r, malloc((r->tail.entries + 1) * sizeof *h->at), 0 };
+    *h = (struct heap){ r, malloc((r->tail.entries + 1) * sizeof(void *)), 0 };
     if (!h->at)
         return false;
     for (size_t i = 0; i < r->tail.entries; i++) {

@@ -6,6 +6,7 @@
  */
 #include "usage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,7 +239,7 @@ static int bounds_set(struct run *r)
     r->zone = q->tz ? pool_zone(r->plan.c, q->tz) : r->plan.kept.zone;
     if (!r->zone)
         return problem_parameter(r->p, "tz", q->tz, "the IANA name of a time zone: Europe/Berlin");
-    strcpy(a->tz, zone_name(r->zone));
+    snprintf(a->tz, sizeof a->tz, "%s", zone_name(r->zone));
     a->from_ms = q->from_loose ? plan_floor(&r->plan, q->from_ms) : q->from_ms;
     a->to_ms = q->to_loose ? plan_floor(&r->plan, q->to_ms) : q->to_ms;
     if (a->from_ms >= a->to_ms)

@@ -31,16 +31,16 @@ void counts_clear(struct counts *c)
 
 static int reserve(struct counts *c, size_t cells, size_t points)
 {
-    if (c->cells + cells > c->cell_room) {
-        size_t room = (c->cells + cells) * 3 / 2;
+    if (c->cell == NULL || c->cells + cells > c->cell_room) {
+        size_t room = (c->cells + cells) * 3 / 2 + 1;
         struct count_cell *cell = realloc(c->cell, room * sizeof *cell);
         if (cell == NULL)
             return -SQLITE_NOMEM;
         c->cell = cell;
         c->cell_room = room;
     }
-    if (c->points + points > c->point_room) {
-        size_t room = (c->points + points) * 3 / 2;
+    if (c->point == NULL || c->points + points > c->point_room) {
+        size_t room = (c->points + points) * 3 / 2 + 1;
         struct count_point *point = realloc(c->point, room * sizeof *point);
         if (point == NULL)
             return -SQLITE_NOMEM;

@@ -103,7 +103,7 @@ static int old_sessions(struct retention *r, const struct retention_session *fro
 /* The newest name stays, so that its id is not given away again after a restart. */
 static int drop_sessions(struct retention *r, int64_t before_ms, int64_t through, bool *more)
 {
-    struct retention_session found[SESSION_CHUNK];
+    struct retention_session found[SESSION_CHUNK] = { 0 };
     int64_t newest = 0;
     int rc = retention_number(r->sql->max_session, &newest, NULL), n = SESSION_CHUNK;
 

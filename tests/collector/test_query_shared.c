@@ -27,12 +27,13 @@ static _Atomic int wrong_line;
 static void many_dims(void)
 {
     db_open(&db, 3);
-    db_exec(&db,
-            "INSERT INTO source VALUES(1,'gw',0);"
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) "
-            "INSERT INTO dims SELECT i,i,i,1,'agent-'||i,'user-'||(i%900),NULL,'model-'||(i%7),NULL,NULL,NULL,"
-            "NULL,2,1,i%6,NULL,CASE i%5 WHEN 0 THEN '(other)' WHEN 1 THEN '{\"team\":\"t-'||(i%40)||'\"}' END "
-            "FROM n");
+    db_exec(
+        &db,
+        "INSERT INTO source VALUES(1,'gw',0);"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) "
+        "INSERT INTO dims SELECT i,i,i,1,'agent-'||i,'user-'||(i%900),NULL,'model-'||(i%7),NULL,NULL,NULL,"
+        "NULL,2,1,i%6,NULL,CASE i%5 WHEN 0 THEN '(other)' WHEN 1 THEN '{\"team\":\"t-'||(i%40)||'\"}' END "
+        "FROM n");
 }
 
 static bool is_text(struct dictionary *d, uint32_t text, const char *want)
