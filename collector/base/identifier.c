@@ -4,12 +4,15 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define FORM_SHIFT  5
-#define PREFIX_MASK 31
-#define UUID_TEXT   36
-#define UUID_BYTES  16
-#define HEX_MIN     8 /* shorter ones are as well left as they are */
-#define CALL_DIGITS 9
+#define FORM_SHIFT   5
+#define PREFIX_MASK  31
+#define UUID_TEXT    36
+#define UUID_BYTES   16
+#define HEX_MIN      8 /* shorter ones are as well left as they are */
+#define LETTERS_MIN  8
+#define CALL_DIGITS  9
+#define LETTERS      4 /* that make LETTER_BYTES bytes */
+#define LETTER_BYTES 3
 
 enum form {
 #define TG_FORM(code, name) FORM_##name = (code),
@@ -29,6 +32,8 @@ static const uint8_t digits[256] = {
     ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
     ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 };
+
+#define ALPHABET "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 
 /* ------------------------------------------------------------------ packing */
 
@@ -62,13 +67,46 @@ static bool pack_uuid(const uint8_t *text, uint8_t out[UUID_BYTES])
            pack_hex(text + 19, 2, out + 8) && pack_hex(text + 24, 6, out + 10);
 }
 
+/* The place of a letter in ALPHABET, or -1. */
+static inline int letter(uint8_t c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'Z' ? c - 'A' + 10
+           : c >= 'a' && c <= 'z' ? c - 'a' + 36
+           : c == '-'             ? 62
+           : c == '_'             ? 63
+                                  : -1;
+}
+
+/* Reads len letters, the last len % 4 of which stay as they are. The bytes used, or 0: something else is
+ * among them. */
+static size_t pack_letters(const uint8_t *text, size_t len, uint8_t *out)
+{
+    const uint8_t *start = out, *end = text + len;
+    int any = 0;
+
+    for (; end - text >= LETTERS; text += LETTERS, out += LETTER_BYTES) {
+        int a = letter(text[0]), b = letter(text[1]), c = letter(text[2]), d = letter(text[3]);
+        any |= a | b | c | d;
+        unsigned bits = (unsigned)a << 18 | (unsigned)b << 12 | (unsigned)c << 6 | (unsigned)d;
+        out[0] = (uint8_t)(bits >> 16);
+        out[1] = (uint8_t)(bits >> 8);
+        out[2] = (uint8_t)bits;
+    }
+    while (text < end) {
+        any |= letter(*text);
+        *out++ = *text++;
+    }
+    return any < 0 ? 0 : (size_t)(out - start);
+}
+
 size_t identifier_pack(struct slice text, uint8_t out[IDENTIFIER_MAX])
 {
     if (text.at == NULL || text.len == 0 || text.len > IDENTIFIER_MAX - 1)
         return 0;
     unsigned prefix = longest_prefix(text.at, text.len);
     const uint8_t *rest = text.at + prefixes[prefix].len;
-    size_t len = text.len - prefixes[prefix].len;
+    size_t len = text.len - prefixes[prefix].len, packed;
 
     if (len == UUID_TEXT && pack_uuid(rest, out + 1)) {
         out[0] = (uint8_t)(FORM_uuid << FORM_SHIFT | prefix);
@@ -77,6 +115,11 @@ size_t identifier_pack(struct slice text, uint8_t out[IDENTIFIER_MAX])
     if (len >= HEX_MIN && len % 2 == 0 && pack_hex(rest, len / 2, out + 1)) {
         out[0] = (uint8_t)(FORM_hex << FORM_SHIFT | prefix);
         return 1 + len / 2;
+    }
+    if (len >= LETTERS_MIN && (packed = pack_letters(rest, len, out + 1)) > 0) {
+        enum form form = len % LETTERS == 3 ? FORM_letters3 : FORM_letters;
+        out[0] = (uint8_t)((unsigned)form << FORM_SHIFT | prefix);
+        return 1 + packed;
     }
     if (prefix == 0)
         return 0;
@@ -142,13 +185,28 @@ static char *unpack_uuid(char *to, const uint8_t *bytes)
     return to;
 }
 
+/* left: of the bytes, those that stay as they are. */
+static char *unpack_letters(char *to, const uint8_t *bytes, size_t n, size_t left)
+{
+    static const char alphabet[] = ALPHABET;
+
+    for (; n > left; n -= LETTER_BYTES, bytes += LETTER_BYTES) {
+        unsigned bits = (unsigned)bytes[0] << 16 | (unsigned)bytes[1] << 8 | bytes[2];
+        for (int shift = 18; shift >= 0; shift -= 6)
+            *to++ = alphabet[bits >> shift & 63];
+    }
+    memcpy(to, bytes, left);
+    return to + left;
+}
+
 size_t identifier_unpack(const uint8_t *packed, size_t len, char out[IDENTIFIER_TEXT_MAX])
 {
     if (len == 0 || len > IDENTIFIER_MAX)
         return 0;
     const struct prefix *prefix = &prefixes[packed[0] & PREFIX_MASK];
     int form = packed[0] >> FORM_SHIFT;
-    if (prefix->text == NULL || form > FORM_uuid || (form == FORM_uuid && len != 1 + UUID_BYTES))
+    if (prefix->text == NULL || form > FORM_letters3 || (form == FORM_uuid && len != 1 + UUID_BYTES) ||
+        (form == FORM_letters3 && (len == 1 || (len - 1) % LETTER_BYTES != 0)))
         return 0;
     char *to = out + prefix->len;
     memcpy(out, prefix->text, prefix->len);
@@ -157,8 +215,8 @@ size_t identifier_unpack(const uint8_t *packed, size_t len, char out[IDENTIFIER_
     } else if (form == FORM_hex) {
         to = unpack_hex(to, packed + 1, len - 1);
     } else {
-        memcpy(to, packed + 1, len - 1);
-        to += len - 1;
+        size_t left = form == FORM_text ? len - 1 : form == FORM_letters ? (len - 1) % LETTER_BYTES : 3;
+        to = unpack_letters(to, packed + 1, len - 1, left);
     }
     return (size_t)(to - out);
 }

@@ -146,6 +146,16 @@ static int read_fixed(const uint8_t *at, const uint8_t *end, uint32_t n, int64_t
     return 0;
 }
 
+/* The calls of the cells whose bit is set. */
+static int read_some(const uint8_t *at, const uint8_t *end, uint32_t n, const int64_t *calls, int64_t *out)
+{
+    if ((size_t)(end - at) != (n + 7) / 8 || (n % 8 != 0 && end[-1] >> n % 8 != 0))
+        return -1;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = calls[i] & -(int64_t)(at[i / 8] >> i % 8 & 1);
+    return 0;
+}
+
 static int read_dims(const struct slab_view *v, int64_t *out)
 {
     int64_t dims = 0;
@@ -174,6 +184,8 @@ int slab_read(const struct slab_view *v, enum slab_column column, const int64_t 
         return read_plain(at + 1, end, v->cells, out);
     if (*at == SLAB_FIXED)
         return read_fixed(at + 1, end, v->cells, out);
+    if (*at == SLAB_CALLS_SOME && calls != NULL)
+        return read_some(at + 1, end, v->cells, calls, out);
     if (*at != SLAB_CALLS_ALL || calls == NULL || end - at != 1)
         return -1;
     memcpy(out, calls, v->cells * sizeof *out);

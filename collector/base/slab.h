@@ -13,14 +13,16 @@
  *     dims      LEB128: the first, then distances (never 0)
  *     calls, partial, each sum and each known: a mode byte, then what it says
  *               SLAB_ZERO nothing: all are 0      SLAB_CALLS_ALL nothing: each is the cell's calls
+ *               SLAB_CALLS_SOME a bit for each cell, from the lowest of the first byte: is it the cell's
+ *               calls, or 0? Bits left over are 0
  *               SLAB_PLAIN LEB128 for each cell   SLAB_FIXED a byte w, 1 to 8, then w bytes for each
- *               cell, little-endian (only a known may be SLAB_CALLS_ALL)
+ *               cell, little-endian (only partial and each known may be SLAB_CALLS_ALL or _SOME)
  *     sketches  for each cell LEB128 n, then n pairs of LEB128: distance to the bucket before (the
  *               first: the bucket) and count (never 0); an empty column: no cell has any
  * A reader skips columns that it does not know; missing ones are 0. Where more than one way would
- * do, the writer takes the first of: an empty sketch column, SLAB_ZERO, SLAB_CALLS_ALL, SLAB_FIXED
- * unless SLAB_PLAIN takes less than half of its bytes, SLAB_PLAIN; and always the least w and the
- * shortest LEB128. No cell is all 0. So the same cells always give the same bytes.
+ * do, the writer takes the first of: an empty sketch column, SLAB_ZERO, SLAB_CALLS_ALL, SLAB_CALLS_SOME,
+ * SLAB_FIXED unless SLAB_PLAIN takes less than two thirds of its bytes, SLAB_PLAIN; and always the least w
+ * and the shortest LEB128. No cell is all 0. So the same cells always give the same bytes.
  */
 #ifndef COLLECTOR_SLAB_H
 #define COLLECTOR_SLAB_H
@@ -34,7 +36,7 @@
 #define SLAB_VERSION   1
 #define SLAB_CELLS_MAX 65536 /* of one slab; the writer bounds combinations long before */
 
-enum slab_mode { SLAB_ZERO, SLAB_CALLS_ALL, SLAB_PLAIN, SLAB_FIXED };
+enum slab_mode { SLAB_ZERO, SLAB_CALLS_ALL, SLAB_PLAIN, SLAB_FIXED, SLAB_CALLS_SOME };
 
 enum slab_column {
     SLAB_DIMS,
@@ -61,7 +63,7 @@ struct slab_view {
 int slab_open(const void *body, size_t len, struct slab_view *out);
 
 /* Reads one column of numbers (not a sketch) into out[cells]. calls: the cells' calls as read
- * before, needed for every known; else may be NULL. 0, or -1: damaged. */
+ * before, needed for partial and every known; else may be NULL. 0, or -1: damaged. */
 int slab_read(const struct slab_view *v, enum slab_column column, const int64_t *calls, int64_t *out);
 
 /* Walks a sketch column cell by cell. */

@@ -109,18 +109,22 @@ struct extent {
     uint64_t all;   /* bits that any number has */
     size_t plain;   /* bytes as LEB128 */
     bool are_calls; /* each is its cell's calls */
+    bool are_some;  /* each is that, or 0 */
 };
 
 static struct extent extent_of(struct numbers n, uint32_t cells, struct numbers calls)
 {
     struct extent e = { 0 };
-    uint64_t other = 0;
+    uint64_t other = 0, neither = 0;
 
     for (uint32_t i = 0; i < cells; i++) {
-        e.all |= number(n, i);
-        other |= number(n, i) ^ number(calls, i);
+        uint64_t this = number(n, i), distance = this ^ number(calls, i);
+        e.all |= this;
+        other |= distance;
+        neither |= this != 0 ? distance : 0;
     }
     e.are_calls = other == 0;
+    e.are_some = neither == 0;
     for (uint32_t i = 0; e.all != 0 && i < cells; i++)
         e.plain += leb128_size(number(n, i));
     return e;
@@ -148,6 +152,23 @@ static uint8_t *put_fixed(uint8_t *at, struct numbers n, uint32_t cells, unsigne
     return at;
 }
 
+/* May its numbers be told by the cells' calls? */
+static bool is_of_calls(enum slab_column column)
+{
+    return column == SLAB_PARTIAL || column >= SLAB_KNOWN;
+}
+
+static uint8_t *put_some(uint8_t *at, struct numbers n, uint32_t cells)
+{
+    const size_t bytes = (cells + 7) / 8;
+
+    *at++ = SLAB_CALLS_SOME;
+    memset(at, 0, bytes);
+    for (uint32_t i = 0; i < cells; i++)
+        at[i / 8] |= (uint8_t)((number(n, i) != 0) << i % 8);
+    return at + bytes;
+}
+
 static int put_numbers(struct packer *p, enum slab_column column, struct numbers n, uint32_t cells,
                        struct numbers calls)
 {
@@ -160,9 +181,11 @@ static int put_numbers(struct packer *p, enum slab_column column, struct numbers
     uint8_t *start = out->at + out->len, *at = start;
     if (e.all == 0)
         *at++ = SLAB_ZERO;
-    else if (e.are_calls && column >= SLAB_KNOWN)
+    else if (e.are_calls && is_of_calls(column))
         *at++ = SLAB_CALLS_ALL;
-    else if ((size_t)w * cells <= 2 * e.plain)
+    else if (e.are_some && is_of_calls(column))
+        at = put_some(at, n, cells);
+    else if (2 * (size_t)w * cells <= 3 * e.plain)
         at = put_fixed(at, n, cells, w);
     else
         at = put_plain(at, n, cells);

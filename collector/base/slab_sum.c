@@ -282,7 +282,7 @@ static void fixed_put(struct slab_bytes *b, uint64_t n, unsigned width)
         b->at[b->len++] = (uint8_t)n;
 }
 
-/* The mode is chosen as slab.h says, but that no known is SLAB_CALLS_ALL. */
+/* The mode is chosen as slab.h says, but that none is SLAB_CALLS_ALL or SLAB_CALLS_SOME. */
 static bool numbers_pack(const int64_t *number, const struct named *cell, uint32_t cells,
                          struct slab_bytes *out)
 {
@@ -296,7 +296,7 @@ static bool numbers_pack(const int64_t *number, const struct named *cell, uint32
         plain += leb128_size((uint64_t)number[cell[i].unit]);
     }
     unsigned width = any ? (71 - (unsigned)__builtin_clzll(any)) / 8 : 0;
-    bool fixed = any && 2 * plain >= (size_t)width * cells;
+    bool fixed = any && 3 * plain >= 2 * (size_t)width * cells;
     out->at[out->len++] = !any ? SLAB_ZERO : fixed ? SLAB_FIXED : SLAB_PLAIN;
     if (fixed)
         out->at[out->len++] = (uint8_t)width;

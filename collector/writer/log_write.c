@@ -67,6 +67,11 @@ static void bind_dispatch_texts(sqlite3_stmt *stmt, int at, const struct event *
             identifier_bind(stmt, at + i, e->text[i], scratch[i]);
 }
 
+static int64_t stored_http_status(int64_t status)
+{
+    return status == 200 ? 0 : status == 0 ? 200 : status;
+}
+
 int log_write_dispatch(struct store *store, const struct log_row *row, const struct event *e, int state)
 {
     uint8_t scratch[DISPATCH_TEXTS][IDENTIFIER_MAX];
@@ -80,7 +85,7 @@ int log_write_dispatch(struct store *store, const struct log_row *row, const str
     bind_dispatch_texts(stmt, at, e, scratch);
     at += DISPATCH_TEXTS;
     for (int i = 0; i < DISPATCH_NUMS; i++)
-        bind_num(stmt, at++, e->num[i]);
+        bind_num(stmt, at++, i == D_http_status ? stored_http_status(e->num[i]) : e->num[i]);
     return store_run(stmt);
 }
 

@@ -62,7 +62,7 @@ CREATE TABLE dims (
 CREATE TABLE identifier_form (
     head   BLOB PRIMARY KEY,
     prefix TEXT NOT NULL,
-    form   TEXT NOT NULL                      -- of the rest: text; hex, two digits a byte; uuid, 16 bytes
+    form   TEXT NOT NULL                      -- of the rest: text, hex, uuid, letters or letters3
 ) WITHOUT ROWID;
 INSERT INTO identifier_form VALUES
     (x'00', '', 'text'), (x'01', 'chatcmpl-', 'text'), (x'02', 'chatcmpl_', 'text'), (x'03', 'resp_', 'text'),
@@ -73,7 +73,25 @@ INSERT INTO identifier_form VALUES
     (x'28', 'run_', 'hex'), (x'29', 'call_', 'hex'), (x'2a', 'toolu_', 'hex'), (x'2b', 'toolu_01', 'hex'),
     (x'40', '', 'uuid'), (x'41', 'chatcmpl-', 'uuid'), (x'42', 'chatcmpl_', 'uuid'), (x'43', 'resp_', 'uuid'),
     (x'44', 'msg_', 'uuid'), (x'45', 'msg_01', 'uuid'), (x'46', 'gen-', 'uuid'), (x'47', 'req_', 'uuid'),
-    (x'48', 'run_', 'uuid'), (x'49', 'call_', 'uuid'), (x'4a', 'toolu_', 'uuid'), (x'4b', 'toolu_01', 'uuid');
+    (x'48', 'run_', 'uuid'), (x'49', 'call_', 'uuid'), (x'4a', 'toolu_', 'uuid'), (x'4b', 'toolu_01', 'uuid'),
+    (x'60', '', 'letters'), (x'61', 'chatcmpl-', 'letters'), (x'62', 'chatcmpl_', 'letters'),
+    (x'63', 'resp_', 'letters'), (x'64', 'msg_', 'letters'), (x'65', 'msg_01', 'letters'),
+    (x'66', 'gen-', 'letters'), (x'67', 'req_', 'letters'), (x'68', 'run_', 'letters'),
+    (x'69', 'call_', 'letters'), (x'6a', 'toolu_', 'letters'), (x'6b', 'toolu_01', 'letters'),
+    (x'80', '', 'letters3'), (x'81', 'chatcmpl-', 'letters3'), (x'82', 'chatcmpl_', 'letters3'),
+    (x'83', 'resp_', 'letters3'), (x'84', 'msg_', 'letters3'), (x'85', 'msg_01', 'letters3'),
+    (x'86', 'gen-', 'letters3'), (x'87', 'req_', 'letters3'), (x'88', 'run_', 'letters3'),
+    (x'89', 'call_', 'letters3'), (x'8a', 'toolu_', 'letters3'), (x'8b', 'toolu_01', 'letters3');
+
+-- Two letters of an identifier, by the three hex digits that stand for them.
+CREATE TABLE identifier_letters (
+    digits  TEXT PRIMARY KEY,
+    letters TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO identifier_letters
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4095),
+     alphabet(a) AS (SELECT '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_')
+SELECT printf('%03X', i), substr(a, 1 + i / 64, 1) || substr(a, 1 + i % 64, 1) FROM n, alphabet;
 
 CREATE TABLE dispatch (
     id                    INTEGER PRIMARY KEY,
@@ -101,7 +119,7 @@ CREATE TABLE dispatch (
     tool_calls            INTEGER,
     latency_ms            INTEGER,
     ttft_ms               INTEGER,
-    http_status           INTEGER,
+    http_status           INTEGER,            -- 0 and 200 change places: most are 200, and a 0 takes no room
     partial               INTEGER,
     cost_reported_nanousd INTEGER
 );
@@ -309,36 +327,71 @@ SELECT e.id, e.ts_ms, e.ts_ms + e.received_after_ms AS received_ms, e.state,
             WHEN 5 THEN 'blocked' END AS status,
        d.error_type, d.tags,
        CASE typeof(e.run_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.run_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) ELSE lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
-           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
+           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.run_id)))
+           SELECT t || CAST(substr(e.run_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.run_id, 1, 1)) ELSE e.run_id END AS run_id,
        CASE typeof(e.call_id) WHEN 'integer' THEN CASE typeof(e.run_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.run_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) ELSE lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
-           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
+           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.run_id)))
+           SELECT t || CAST(substr(e.run_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.run_id, 1, 1)) ELSE e.run_id END
            || ':model:' || e.call_id ELSE CASE typeof(e.call_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.call_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.call_id, 2))) ELSE lower(substr(hex(e.call_id), 3, 8) || '-' || substr(hex(e.call_id), 11, 4) || '-' ||
-           substr(hex(e.call_id), 15, 4) || '-' || substr(hex(e.call_id), 19, 4) || '-' || substr(hex(e.call_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.call_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.call_id), 3, 8) || '-' || substr(hex(e.call_id), 11, 4) || '-' ||
+           substr(hex(e.call_id), 15, 4) || '-' || substr(hex(e.call_id), 19, 4) || '-' || substr(hex(e.call_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.call_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.call_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.call_id)))
+           SELECT t || CAST(substr(e.call_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.call_id, 1, 1)) ELSE e.call_id END END AS call_id,
        CASE typeof(e.response_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.response_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.response_id, 2))) ELSE lower(substr(hex(e.response_id), 3, 8) || '-' || substr(hex(e.response_id), 11, 4) || '-' ||
-           substr(hex(e.response_id), 15, 4) || '-' || substr(hex(e.response_id), 19, 4) || '-' || substr(hex(e.response_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.response_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.response_id), 3, 8) || '-' || substr(hex(e.response_id), 11, 4) || '-' ||
+           substr(hex(e.response_id), 15, 4) || '-' || substr(hex(e.response_id), 19, 4) || '-' || substr(hex(e.response_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.response_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.response_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.response_id)))
+           SELECT t || CAST(substr(e.response_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.response_id, 1, 1)) ELSE e.response_id END AS response_id,
        CASE typeof(e.trace_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.trace_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.trace_id, 2))) ELSE lower(substr(hex(e.trace_id), 3, 8) || '-' || substr(hex(e.trace_id), 11, 4) || '-' ||
-           substr(hex(e.trace_id), 15, 4) || '-' || substr(hex(e.trace_id), 19, 4) || '-' || substr(hex(e.trace_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.trace_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.trace_id), 3, 8) || '-' || substr(hex(e.trace_id), 11, 4) || '-' ||
+           substr(hex(e.trace_id), 15, 4) || '-' || substr(hex(e.trace_id), 19, 4) || '-' || substr(hex(e.trace_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.trace_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.trace_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.trace_id)))
+           SELECT t || CAST(substr(e.trace_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.trace_id, 1, 1)) ELSE e.trace_id END AS trace_id,
        CASE typeof(e.span_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.span_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.span_id, 2))) ELSE lower(substr(hex(e.span_id), 3, 8) || '-' || substr(hex(e.span_id), 11, 4) || '-' ||
-           substr(hex(e.span_id), 15, 4) || '-' || substr(hex(e.span_id), 19, 4) || '-' || substr(hex(e.span_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.span_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.span_id), 3, 8) || '-' || substr(hex(e.span_id), 11, 4) || '-' ||
+           substr(hex(e.span_id), 15, 4) || '-' || substr(hex(e.span_id), 19, 4) || '-' || substr(hex(e.span_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.span_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.span_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.span_id)))
+           SELECT t || CAST(substr(e.span_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.span_id, 1, 1)) ELSE e.span_id END AS span_id,
        CASE typeof(e.reservation_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.reservation_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.reservation_id, 2))) ELSE lower(substr(hex(e.reservation_id), 3, 8) || '-' || substr(hex(e.reservation_id), 11, 4) || '-' ||
-           substr(hex(e.reservation_id), 15, 4) || '-' || substr(hex(e.reservation_id), 19, 4) || '-' || substr(hex(e.reservation_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.reservation_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.reservation_id), 3, 8) || '-' || substr(hex(e.reservation_id), 11, 4) || '-' ||
+           substr(hex(e.reservation_id), 15, 4) || '-' || substr(hex(e.reservation_id), 19, 4) || '-' || substr(hex(e.reservation_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.reservation_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.reservation_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.reservation_id)))
+           SELECT t || CAST(substr(e.reservation_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.reservation_id, 1, 1)) ELSE e.reservation_id END AS reservation_id,
        e.tool_used, e.attempt, e.prompt_tokens, e.completion_tokens, e.total_tokens, e.cached_tokens,
        e.cache_write_tokens, e.cache_write_1h_tokens, e.reasoning_tokens, e.tool_calls, e.latency_ms,
-       e.ttft_ms, e.http_status, e.partial, e.cost_reported_nanousd
+       e.ttft_ms, CASE e.http_status WHEN 0 THEN 200 WHEN 200 THEN 0 ELSE e.http_status END AS http_status, e.partial, e.cost_reported_nanousd
 FROM dispatch e JOIN dims d ON d.id = e.dims JOIN source src ON src.id = d.source
 LEFT JOIN session s ON s.id = e.session;
 
@@ -349,12 +402,22 @@ SELECT e.id, e.ts_ms, e.ts_ms + e.received_after_ms AS received_ms, lower(hex(e.
        src.name AS source, s.session_id, s.parent_session_id, s.root_session_id,
        d.agent_id, d.user_id, d.surface, d.channel, d.error_type, d.tags,
        CASE typeof(e.run_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.run_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) ELSE lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
-           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.run_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.run_id), 3, 8) || '-' || substr(hex(e.run_id), 11, 4) || '-' ||
+           substr(hex(e.run_id), 15, 4) || '-' || substr(hex(e.run_id), 19, 4) || '-' || substr(hex(e.run_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.run_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.run_id)))
+           SELECT t || CAST(substr(e.run_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.run_id, 1, 1)) ELSE e.run_id END AS run_id,
        CASE typeof(e.message_id) WHEN 'blob' THEN (SELECT f.prefix || CASE f.form WHEN 'text' THEN CAST(substr(e.message_id, 2) AS TEXT)
-           WHEN 'hex' THEN lower(hex(substr(e.message_id, 2))) ELSE lower(substr(hex(e.message_id), 3, 8) || '-' || substr(hex(e.message_id), 11, 4) || '-' ||
-           substr(hex(e.message_id), 15, 4) || '-' || substr(hex(e.message_id), 19, 4) || '-' || substr(hex(e.message_id), 23, 12)) END
+           WHEN 'hex' THEN lower(hex(substr(e.message_id, 2))) WHEN 'uuid' THEN lower(substr(hex(e.message_id), 3, 8) || '-' || substr(hex(e.message_id), 11, 4) || '-' ||
+           substr(hex(e.message_id), 15, 4) || '-' || substr(hex(e.message_id), 19, 4) || '-' || substr(hex(e.message_id), 23, 12))
+           ELSE (WITH RECURSIVE l(i, t) AS (SELECT 3, '' UNION ALL SELECT i + 6, t ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.message_id), i, 3)) ||
+           (SELECT letters FROM identifier_letters WHERE digits = substr(hex(e.message_id), i + 3, 3))
+           FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.message_id)))
+           SELECT t || CAST(substr(e.message_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.message_id, 1, 1)) ELSE e.message_id END AS message_id,
        CASE e.outcome WHEN 1 THEN 'delivered' WHEN 2 THEN 'failed' WHEN 3 THEN 'rewritten'
             WHEN 4 THEN 'cancelled' WHEN 5 THEN 'observed' END AS outcome,

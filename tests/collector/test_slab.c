@@ -142,7 +142,7 @@ static int model_read(const struct slab_bytes *b, struct model *out)
     n = malloc((v.cells + 1) * sizeof *n);
     rc = slab_read(&v, SLAB_DIMS, NULL, dims) | slab_read(&v, SLAB_CALLS, NULL, calls);
     for (int c = SLAB_CALLS; rc == 0 && c < NUMBERS; c++) {
-        rc = slab_read(&v, (enum slab_column)c, c >= SLAB_KNOWN ? calls : NULL, n);
+        rc = slab_read(&v, (enum slab_column)c, c == SLAB_PARTIAL || c >= SLAB_KNOWN ? calls : NULL, n);
         for (uint32_t i = 0; rc == 0 && i < v.cells; i++)
             out->number[dims[i] <= DIMS ? dims[i] : 0][c] = n[i];
     }
@@ -309,7 +309,7 @@ static void points_add_up(void **state)
 /* The bytes of the header's description, written by hand. */
 static void the_format_is_the_written_one(void **state)
 {
-    struct slab_cell cell[3] = { { .dims = 5, .calls = 300, .sum[0] = 1, .known[0] = 300 },
+    struct slab_cell cell[3] = { { .dims = 5, .calls = 300, .sum[0] = 1, .known[0] = 300, .known[2] = 7 },
                                  { .dims = 205, .calls = 1, .sum[0] = 128, .known[0] = 1, .known[1] = 1 },
                                  { .dims = 206, .calls = 1, .sum[1] = 1LL << 62, .known[0] = 1 } };
     struct slab_point point = { 1, 700, 2 };
@@ -322,7 +322,8 @@ static void the_format_is_the_written_one(void **state)
         [SLAB_SUM] = { { SLAB_FIXED, 1, 1, 0x80, 0 }, 5 },
         [SLAB_SUM + 1] = { { SLAB_PLAIN, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40 }, 12 },
         [SLAB_KNOWN] = { { SLAB_CALLS_ALL }, 1 },
-        [SLAB_KNOWN + 1] = { { SLAB_FIXED, 1, 0, 1, 0 }, 5 },
+        [SLAB_KNOWN + 1] = { { SLAB_CALLS_SOME, 2 }, 2 },
+        [SLAB_KNOWN + 2] = { { SLAB_FIXED, 1, 7, 0, 0 }, 5 },
         [SLAB_LATENCY_SKETCH] = { { 0, 1, 0xbc, 5, 2, 0 }, 6 },
         [SLAB_TTFT_SKETCH] = { { 0 }, 0 },
     };
@@ -395,14 +396,18 @@ static void what_is_damaged_is_refused(void **state)
         { "a width of 9", { 1, 1, 2, 1, 11, 9, SLAB_FIXED, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 17, SLAB_CALLS },
         { "a number too few", { 1, 2, 2, 2, 3, 9, 1, SLAB_FIXED, 1, 7 }, 10, SLAB_CALLS },
         { "half a number", { 1, 1, 2, 1, 3, 9, SLAB_FIXED, 2, 7 }, 9, SLAB_CALLS },
+        { "calls that are some of the calls", { 1, 1, 2, 1, 2, 9, SLAB_CALLS_SOME, 1 }, 8, SLAB_CALLS },
+        { "no bits", { 1, 1, 3, 1, 1, 1, 9, SLAB_ZERO, SLAB_CALLS_SOME }, 9, SLAB_PARTIAL },
+        { "a byte too many", { 1, 1, 3, 1, 1, 3, 9, SLAB_ZERO, SLAB_CALLS_SOME, 1, 0 }, 11, SLAB_PARTIAL },
+        { "a bit too many", { 1, 1, 3, 1, 1, 2, 9, SLAB_ZERO, SLAB_CALLS_SOME, 2 }, 10, SLAB_PARTIAL },
     };
     struct slab_view v;
-    int64_t out[2];
+    int64_t out[2], calls[2] = { 1, 1 };
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (slab_open(table[i].bytes, table[i].len, &v) == 0 &&
-            slab_read(&v, table[i].column, NULL, out) == 0)
+            slab_read(&v, table[i].column, table[i].column == SLAB_CALLS ? NULL : calls, out) == 0)
             fail_msg("%s passed", table[i].what);
     assert_int_equal(slab_open(NULL, 0, &v), -1);
 }
