@@ -4,7 +4,7 @@
 
 SUMMED = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens",
           "cache_write_1h_tokens", "reasoning_tokens", "tool_calls", "latency_ms", "ttft_ms", "cost_reported_nanousd")
-ZERO, CALLS_ALL, PLAIN, FIXED = 0, 1, 2, 3
+ZERO, CALLS_ALL, PLAIN, FIXED, CALLS_SOME = range(5)
 
 
 def leb128(data, at):
@@ -52,6 +52,9 @@ def slab(body):
         if mode == FIXED:
             w = data[1]
             return [int.from_bytes(data[2 + i * w:2 + (i + 1) * w], "little") for i in range(cells)]
+        if mode == CALLS_SOME:
+            assert len(data) == 1 + (cells + 7) // 8
+            return [n * (data[1 + i // 8] >> i % 8 & 1) for i, n in enumerate(calls)]
         return {ZERO: [0] * cells, CALLS_ALL: calls, PLAIN: numbers(data[1:])}[mode]
 
     calls = column(columns[1], None)

@@ -18,7 +18,7 @@ THREADS, EVENTS, RATE = 4, 40_000, 40_000
 
 def verify(c, lives):
     """lives: {run: path of its journal}. Returns how many events had returned and how many are stored."""
-    stored = dict(c.sql("SELECT span_id, count(*) FROM dispatch WHERE span_id IS NOT NULL GROUP BY span_id"))
+    stored = dict(c.sql("SELECT span_id, count(*) FROM v_dispatch WHERE span_id IS NOT NULL GROUP BY span_id"))
     twice = [span for span, n in stored.items() if n != 1]
     assert not twice, "%d stored more than once: %s" % (len(twice), twice[:5])
     returned = 0
