@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * sketch.h: the latency sketch: how many values fell into each of fixed, log-linear buckets. Up to
- * 64 each value has its own bucket; from there on every doubling is cut into 32. Adding and taking
+ * 32 each value has its own bucket; from there on every doubling is cut into 16. Adding and taking
  * out are integer additions, so sketches merge and subtract exactly, in any order; a value read
- * back is the middle of its bucket, at most 1/64 (1.6 %) off. Pure.
+ * back is the middle of its bucket, at most 1/32 (3.1 %) off. Pure.
  */
 #ifndef COLLECTOR_SKETCH_H
 #define COLLECTOR_SKETCH_H
 
 #include <stdint.h>
 
-#define SKETCH_SUB_BITS 5
+#define SKETCH_SUB_BITS 4
 #define SKETCH_SUBS     (1 << SKETCH_SUB_BITS)
 #define SKETCH_BUCKETS  (SKETCH_SUBS * (64 - SKETCH_SUB_BITS)) /* one for every int64_t from 0 on */
 

@@ -13,17 +13,17 @@
 
 #define CELL_SLOTS   (2 * ROLLUP_CELLS_MAX)
 #define MINUTE_SLOTS (2 * ROLLUP_MINUTES_MAX)
-#define CELL_BITS    14
+#define CELL_BITS    13
 #define BLOCK        16
 #define DIGIT_BITS   9
 #define DIGITS       (1u << DIGIT_BITS)
 
-/* Of a point, from the lowest bit on: 1 sign, 11 bucket, 1 sketch, 14 cell. */
+/* Of a point, from the lowest bit on: 1 sign, 11 bucket, 1 sketch, 13 cell. */
 #define POINT_BUCKET 1
 #define POINT_SKETCH 12
 #define POINT_CELL   13
 
-_Static_assert(ROLLUP_CELLS_MAX == 1 << CELL_BITS, "a cell's number has 14 bits");
+_Static_assert(ROLLUP_CELLS_MAX == 1 << CELL_BITS, "a cell's number has 13 bits");
 _Static_assert(ROLLUP_MINUTES_MAX <= 1 << (64 - 32 - CELL_BITS), "order holds minute, combination and cell");
 _Static_assert(SKETCH_BUCKETS <= 1 << (POINT_SKETCH - POINT_BUCKET), "a bucket has 11 bits");
 

@@ -10,7 +10,7 @@
 #include "log_row.h"
 #include "rollup_slab.h"
 
-#define ROLLUP_CELLS_MAX   16384 /* then it is full */
+#define ROLLUP_CELLS_MAX   8192 /* then it is full */
 #define ROLLUP_MINUTES_MAX 4096
 #define ROLLUP_POINTS_MAX  (128 * 1024) /* an event has up to two */
 

@@ -15,7 +15,7 @@
 #include "spans.h"
 #include "store.h"
 
-#define SESSIONS_CELLS_MAX 16384 /* touched sessions; then it is flushed, whatever the time */
+#define SESSIONS_CELLS_MAX 8192 /* touched sessions; then it is flushed, whatever the time */
 
 struct session_totals_cell;
 

@@ -16,7 +16,7 @@
 #define STORE_APPLICATION_ID   0x74676174 /* "tgat" */
 #define STORE_PAGE_BYTES       8192
 #define STORE_CHECKPOINT_PAGES 4000 /* 32 MB */
-#define STORE_CACHE_KIB        8192
+#define STORE_CACHE_KIB        6144
 #define STORE_ROOM_BYTES       (16 * 1024 * 1024)
 #define STORE_ERROR_MAX        512
 

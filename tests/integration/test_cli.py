@@ -65,9 +65,9 @@ def test_usage_for_people():
 
 
 def p95(cli, agent):
-    """As the collector tells it: a sketch is off by up to 1.6 %."""
+    """As the collector tells it: a sketch is off by up to 3.1 %."""
     ms = json.loads(cli.run("usage", "--by", "agent", "--agent", agent, "--json"))["rows"][0]["latency_ms_p95"]
-    assert abs(ms - 840) <= 840 / 60
+    assert abs(ms - 840) <= 840 / 32
     return "%d ms" % ms
 
 
