@@ -400,20 +400,3 @@ int slab_sum_pack(const struct slab_sum *s, const uint32_t *dims, struct slab_by
     free(cell);
     return rc;
 }
-
-size_t slab_sum_head(const void *body, size_t have)
-{
-    const uint8_t *at = body, *end = at + have;
-    uint64_t n, columns, size[SLAB_CALLS + 1] = { 0 };
-
-    if (have == 0 || *at++ != SLAB_VERSION || (at = leb128_get(at, end, &n)) == NULL ||
-        (at = leb128_get(at, end, &columns)) == NULL)
-        return 0;
-    for (uint64_t i = 0; i < columns; i++) {
-        if ((at = leb128_get(at, end, &n)) == NULL)
-            return 0;
-        if (i <= SLAB_CALLS)
-            size[i] = n;
-    }
-    return (size_t)(at - (const uint8_t *)body) + size[SLAB_DIMS] + size[SLAB_CALLS];
-}

@@ -62,8 +62,4 @@ int slab_sum_sketch(const struct slab_sum *s, uint32_t unit, enum slab_sketch wh
 /* Packs the sum, sorted. dims: what the units are to be called, each once. 0, -1 or -2. */
 int slab_sum_pack(const struct slab_sum *s, const uint32_t *dims, struct slab_bytes *out);
 
-/* How many bytes of a slab it takes to tell two of the same calls apart: its head, combinations and calls.
- * have: how many of its bytes are at body. 0: more of them must be seen, or it is damaged. */
-size_t slab_sum_head(const void *body, size_t have);
-
 #endif

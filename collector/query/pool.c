@@ -40,7 +40,7 @@ struct query_pool {
 #define NUM_RAW(name) ", " #name
 #define IDS(table)    "SELECT first_id, last_id FROM " table " WHERE start_minute = ?"
 #define RANGE(table)  " FROM " table " WHERE start_minute >= ? AND start_minute < ? ORDER BY start_minute"
-#define HEADS(table)  "SELECT start_minute, last_id, cells, length(body)" RANGE(table)
+#define HEADS(table)  "SELECT start_minute, revision, length(body)" RANGE(table)
 #define SLABS(table)  "SELECT body" RANGE(table)
 static const char *const statements[STATEMENTS] = {
     [STMT_WATERMARK] = "SELECT watermark, through_id, newest_ms FROM projection, log_dropped"

@@ -32,7 +32,7 @@ enum pool_statement {
     STMT_IDS_MINUTE, /* start -> first id, last id; then those of quarters and days */
     STMT_IDS_QUARTER,
     STMT_IDS_DAY,
-    STMT_HEAD_MINUTE, /* first start, end -> start, last id, cells, bytes of the body */
+    STMT_HEAD_MINUTE, /* first start, end -> start, revision, bytes of the body */
     STMT_HEAD_QUARTER,
     STMT_HEAD_DAY,
     STMT_SLAB_MINUTE, /* first start, end -> body */

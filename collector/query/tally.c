@@ -131,8 +131,6 @@ void tally_fini(struct tally *t)
     free(t->cell);
     free(t->head);
     free(t->run);
-    for (int i = 0; i < PLAN_LEVELS; i++)
-        sqlite3_blob_close(t->blob[i]);
     *t = (struct tally){ 0 };
 }
 

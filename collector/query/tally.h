@@ -64,7 +64,6 @@ struct tally {
     struct tally_head *head; /* owned; the rows of the bucket's slabs */
     struct tally_run *run;   /* owned; and how they go together */
     size_t heads, head_room, runs, run_room;
-    sqlite3_blob *blob[PLAN_LEVELS]; /* owned */
 };
 
 /* Prepares for [from_ms, to_ms), and reads what comes from the log. 0, or -1 and *p filled; fini is due in

@@ -6,8 +6,8 @@
  * slab is. A long run that is over is kept by itself, for it stays as it is; the rest of the bucket is
  * kept together, but for the minute that is under way, which changes all the time.
  *
- * The version of a run says what its slabs are made of. An event that is added raises a slab's last_id;
- * one that is taken out lowers its calls: so last_id and calls together never come back.
+ * The version of a run is made of the revisions of its slabs, of which the writer gives each slab another
+ * one, drawn at random, whenever it writes it.
  */
 #include "tally_slabs.h"
 
@@ -16,12 +16,9 @@
 
 #include "../../schema/event_id.h"
 
-#define HEAD_MORE 1024 /* bytes that a slab's head has, beside some for each cell */
-
 /* A row of a level, without its slab. */
 struct tally_head {
-    int64_t start, last_id;
-    uint32_t cells, len;
+    int64_t start, revision, len;
 };
 
 enum run_kind { RUN_LONG, RUN_REST, RUN_LIVE };
@@ -197,59 +194,14 @@ static int run_read(struct tally *t, const struct tally_run *r, struct slab_sum 
 
 /* ---------------------------------------------------------------- version */
 
-static int blob_open(struct tally *t, enum plan_level level, int64_t start)
+/* What its slabs are made of. */
+static void run_version(const struct tally *t, struct tally_run *r)
 {
-    static const char *const table[PLAN_LEVELS] = { "projection_minute", "projection_quarter",
-                                                    "projection_day" };
-    int rc = t->blob[level]
-                 ? sqlite3_blob_reopen(t->blob[level], start)
-                 : sqlite3_blob_open(t->c->db, "main", table[level], "body", start, 0, &t->blob[level]);
-
-    return rc == SQLITE_OK ? 0 : pool_problem(t->c, rc, t->p);
-}
-
-/* Hashes the head of a slab: its combinations and their calls. */
-static int head_hash(struct tally *t, enum plan_level level, const struct tally_head *h,
-                     unsigned char out[16])
-{
-    size_t have = HEAD_MORE + 3 * (size_t)h->cells, want;
-
-    have = have < h->len ? have : h->len;
-    if (blob_open(t, level, h->start) != 0)
-        return -1;
-    unsigned char *bytes = malloc((size_t)h->len + 1);
-    if (!bytes)
-        return no_memory(t);
-    int rc = sqlite3_blob_read(t->blob[level], bytes, (int)have, 0);
-    want = rc == SQLITE_OK ? slab_sum_head(bytes, have) : 0;
-    want = want == 0 || want > h->len ? h->len : want;
-    if (rc == SQLITE_OK && want > have)
-        rc = sqlite3_blob_read(t->blob[level], bytes, (int)want, 0);
-    if (rc == SQLITE_OK)
-        tg_hash128(bytes, want, out);
-    free(bytes);
-    return rc == SQLITE_OK ? 0 : pool_problem(t->c, rc, t->p);
-}
-
-static int run_version(struct tally *t, struct tally_run *r)
-{
-    struct {
-        struct tally_head head;
-        unsigned char before[16], hash[16];
-    } all = { .head = { 0 } };
-
-    for (size_t i = r->first; i < r->first + r->count; i++) {
-        all.head = t->head[i];
-        if (head_hash(t, r->level, &all.head, all.hash) != 0)
-            return -1;
-        tg_hash128((const unsigned char *)&all, sizeof all, all.before);
-    }
-    memcpy(r->version.hash, all.before, sizeof r->version.hash);
-    return 0;
+    tg_hash128((const unsigned char *)&t->head[r->first], r->count * sizeof *t->head, r->version.hash);
 }
 
 /* The version of all the runs of the rest. */
-static int rest_version(struct tally *t, struct kept_version *out)
+static void rest_version(struct tally *t, struct kept_version *out)
 {
     struct {
         int64_t level, first, last, sign;
@@ -260,8 +212,7 @@ static int rest_version(struct tally *t, struct kept_version *out)
         struct tally_run *r = &t->run[i];
         if (r->kind != RUN_REST)
             continue;
-        if (run_version(t, r) != 0)
-            return -1;
+        run_version(t, r);
         all.level = r->level;
         all.first = t->head[r->first].start;
         all.last = t->head[r->first + r->count - 1].start;
@@ -270,7 +221,6 @@ static int rest_version(struct tally *t, struct kept_version *out)
         tg_hash128((const unsigned char *)&all, sizeof all, all.before.hash);
     }
     *out = all.before;
-    return 0;
 }
 
 /* ------------------------------------------------------------------- sums */
@@ -315,8 +265,7 @@ static int long_add(struct tally *t, struct tally_run *r)
     const struct kept_sum *sum;
     int result = 0;
 
-    if (run_version(t, r) != 0)
-        return -1;
+    run_version(t, r);
     sum = kept_get(pool_sums(t->c), &key, &r->version);
     slab_sum_reset(&t->part);
     if (!sum)
@@ -346,8 +295,7 @@ static int rest_add(struct tally *t)
     const struct kept_sum *sum;
     int result = 0;
 
-    if (rest_version(t, &version) != 0)
-        return -1;
+    rest_version(t, &version);
     sum = kept_get(pool_sums(t->c), &key, &version);
     slab_sum_reset(&t->part);
     if (!sum)
@@ -376,7 +324,7 @@ static int run_new(struct tally *t, const struct plan_part *part, size_t first, 
         t->run_room = room;
     }
     for (size_t i = first; i < first + count; i++)
-        bytes += t->head[i].len;
+        bytes += (size_t)t->head[i].len;
     if (kind == RUN_LONG && (count == 1 || bytes < kept_worth(pool_sums(t->c))))
         kind = RUN_REST;
     t->run[t->runs++] = (struct tally_run){
@@ -396,9 +344,8 @@ static int head_add(struct tally *t, sqlite3_stmt *stmt)
         t->head_room = room;
     }
     t->head[t->heads++] = (struct tally_head){ .start = sqlite3_column_int64(stmt, 0),
-                                               .last_id = sqlite3_column_int64(stmt, 1),
-                                               .cells = (uint32_t)sqlite3_column_int(stmt, 2),
-                                               .len = (uint32_t)sqlite3_column_int(stmt, 3) };
+                                               .revision = sqlite3_column_int64(stmt, 1),
+                                               .len = sqlite3_column_int64(stmt, 2) };
     return 0;
 }
 

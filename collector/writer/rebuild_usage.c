@@ -401,10 +401,14 @@ static int open_level(struct usage *u, int level, int64_t *taken)
                  (long long)l->lower);
         if ((rc = rebuild_exec(u->r, sql)) != 0)
             return rc;
-        snprintf(sql, sizeof sql, "INSERT INTO projection_%s VALUES(?,?,?,?,?)", level_name[level]);
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO projection_%s(start_minute, first_id, last_id, cells, body) VALUES(?,?,?,?,?)",
+                 level_name[level]);
         return rebuild_prepare(u->r, sql, &l->stmt);
     }
-    snprintf(sql, sizeof sql, "SELECT * FROM projection_%s WHERE start_minute >= %lld ORDER BY 1",
+    snprintf(sql, sizeof sql,
+             "SELECT start_minute, first_id, last_id, cells, body FROM projection_%s WHERE start_minute >= "
+             "%lld ORDER BY 1",
              level_name[level], (long long)l->lower);
     return (rc = rebuild_prepare(u->r, sql, &l->stmt)) != 0 ? rc : next_stored(l);
 }

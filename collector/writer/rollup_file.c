@@ -24,7 +24,9 @@ int rollup_file_init(struct rollup_file *f, struct store *store, const struct zo
         snprintf(sql, sizeof sql, "SELECT first_id, last_id, body FROM %s WHERE start_minute=?", table[i]);
         if ((rc = store_prepare(store, sql, &f->read[i])) != 0)
             return rc;
-        snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO %s VALUES(?,?,?,?,?)", table[i]);
+        snprintf(sql, sizeof sql,
+                 "INSERT OR REPLACE INTO %s(start_minute, first_id, last_id, cells, body) VALUES(?,?,?,?,?)",
+                 table[i]);
         rc = store_prepare(store, sql, &f->write[i]);
     }
     if (rc != 0 ||

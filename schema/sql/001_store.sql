@@ -208,6 +208,7 @@ CREATE TABLE projection_minute (
     first_id     INTEGER NOT NULL,            -- of all kinds of events
     last_id      INTEGER NOT NULL,
     cells        INTEGER NOT NULL,
+    revision     INTEGER NOT NULL DEFAULT (random()), -- another one whenever the row is written
     body         BLOB    NOT NULL
 );
 CREATE TABLE projection_quarter (
@@ -215,6 +216,7 @@ CREATE TABLE projection_quarter (
     first_id     INTEGER NOT NULL,
     last_id      INTEGER NOT NULL,
     cells        INTEGER NOT NULL,
+    revision     INTEGER NOT NULL DEFAULT (random()),
     body         BLOB    NOT NULL
 );
 CREATE TABLE projection_day (
@@ -222,6 +224,7 @@ CREATE TABLE projection_day (
     first_id     INTEGER NOT NULL,
     last_id      INTEGER NOT NULL,
     cells        INTEGER NOT NULL,
+    revision     INTEGER NOT NULL DEFAULT (random()),
     body         BLOB    NOT NULL
 );
 

@@ -372,8 +372,9 @@ static inline void db_level_project(struct db *d, int level, const char *table, 
 
     assert_int_equal(slab_pack(&(struct slab){ 0 }, &empty), 0);
     snprintf(sql, sizeof sql,
-             "INSERT INTO %s VALUES(?1,?2,?2,0,?3) ON CONFLICT DO UPDATE SET"
-             " first_id=min(first_id,?2),last_id=max(last_id,?2)",
+             "INSERT INTO %s(start_minute, first_id, last_id, cells, body) VALUES(?1,?2,?2,0,?3) ON CONFLICT "
+             "DO UPDATE SET"
+             " first_id=min(first_id,?2),last_id=max(last_id,?2),revision=random()",
              table);
     sqlite3_stmt *insert = db_prepare(d, sql);
     sqlite3_stmt *all = db_prepare(d, "SELECT id,ts_ms FROM dispatch UNION ALL SELECT id,ts_ms FROM message"

@@ -191,7 +191,8 @@ static void every_change_is_found_and_mended(void **state)
           "projection_minute)",
           { "minute 20", "missing, the log has" } },
         { REBUILD_USAGE,
-          "INSERT INTO projection_minute SELECT start_minute + 100000, 1, 2, cells, body"
+          "INSERT INTO projection_minute(start_minute, first_id, last_id, cells, body) SELECT start_minute + "
+          "100000, 1, 2, cells, body"
           " FROM projection_minute LIMIT 1",
           { "minute 20", "the log has nothing there" } },
         { REBUILD_USAGE, "UPDATE projection_minute SET first_id = first_id + 1", { "its events are" } },
@@ -318,7 +319,8 @@ static void a_rebuild_that_ends_early_changes_nothing(void **state)
                     " INSERT INTO dispatch(id, ts_ms, received_after_ms, state, dims, session, event_id)"
                     " SELECT id, id * 1000, 0, 0, 1, 1, zeroblob(16) FROM i;"
                     "UPDATE projection SET watermark = 20000;"
-                    "INSERT INTO projection_minute VALUES(7, 1, 1, 0, x'00')");
+                    "INSERT INTO projection_minute(start_minute, first_id, last_id, cells, body) VALUES(7, "
+                    "1, 1, 0, x'00')");
     assert_int_equal(rebuild_write(&store, REBUILD_USAGE, stop, &calls, &report), -SQLITE_INTERRUPT);
     assert_int_equal(calls, 1);
     assert_true(sqlite3_get_autocommit(store.db));

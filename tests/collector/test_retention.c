@@ -217,7 +217,8 @@ static void add_rollups(void)
 
     for (int i = 0; i < 3; i++)
         run("WITH RECURSIVE i(m) AS (SELECT %lld UNION ALL SELECT m + %d FROM i WHERE m + %d < %lld)"
-            " INSERT INTO projection_%s SELECT m, 1, 1, 1, zeroblob(%d) FROM i",
+            " INSERT INTO projection_%s(start_minute, first_id, last_id, cells, body) SELECT m, 1, 1, 1, "
+            "zeroblob(%d) FROM i",
             NOW_MINUTE - 14400, step[i], step[i], NOW_MINUTE, level[i], i == 0 ? 100 : 20000);
     for (int dims = 1; dims <= 300; dims++) {
         run("INSERT INTO projection_day_row(start_minute, date, dims, calls, partial, prompt_tokens,"

@@ -320,7 +320,7 @@ static struct facts told_facts(struct fixture *f, const char *table)
     char sql[128];
     int rc;
 
-    snprintf(sql, sizeof sql, "SELECT * FROM %s", table);
+    snprintf(sql, sizeof sql, "SELECT start_minute, first_id, last_id, cells, body FROM %s", table);
     assert_int_equal(store_prepare(&f->store, sql, &stmt), 0);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         int64_t start = sqlite3_column_int64(stmt, 0);
