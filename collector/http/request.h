@@ -56,6 +56,7 @@ struct request {
     int64_t begun_us;
     int status;               /* answered with this; 0: not yet */
     enum MHD_Result result;   /* of queueing the answer */
+    bool plain;               /* HTTP/1.0: without chunks, an answer that is cut looks like one that ends */
     bool head;                /* only the head of the answer is asked for */
     bool endless;             /* the answer ends when the peer goes */
     bool truncated;           /* told as a header, where the format has no place for it */

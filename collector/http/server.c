@@ -82,7 +82,7 @@ static enum MHD_Result request_answer(struct request *r, const char *method)
 
 /* The first call of a request: headers only. */
 static enum MHD_Result request_begin(struct http_server *s, struct MHD_Connection *connection,
-                                     const char *url, const char *method, void **slot)
+                                     const char *url, const char *method, const char *version, void **slot)
 {
     struct request *r = calloc(1, sizeof *r);
 
@@ -92,6 +92,7 @@ static enum MHD_Result request_begin(struct http_server *s, struct MHD_Connectio
     r->server = s;
     r->connection = connection;
     r->head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    r->plain = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     r->begun_us = mono_us();
     r->route = route_find(url, &r->rest);
     request_check(r, method, &r->refusal);
@@ -112,9 +113,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
     struct request *r = *slot;
 
-    (void)version;
     if (!r)
-        return request_begin(cls, connection, url, method, slot);
+        return request_begin(cls, connection, url, method, version, slot);
     if (*data_len > 0) {
         enum MHD_Result result = body_take(r, data, *data_len);
         *data_len = 0;

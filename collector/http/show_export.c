@@ -107,9 +107,14 @@ void show_export(struct request *r, struct listing *l)
     struct export *e = calloc(1, sizeof *e);
     struct problem p;
 
-    if (!e) {
+    if (!e || r->plain) {
         filter_fini(&l->q.filter);
-        problem_fill(&p, 503, "out of memory");
+        free(e);
+        if (r->plain)
+            problem_fill(&p, 505,
+                         "an export wants HTTP/1.1: over HTTP/1.0 one that is cut would look complete");
+        else
+            problem_fill(&p, 503, "out of memory");
         answer_problem(r, &p);
         return;
     }

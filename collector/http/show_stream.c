@@ -23,11 +23,12 @@
 
 #define STREAM_BLOCK     1024
 #define STREAM_EVENTS    256 /* of one page */
-#define STREAM_BYTES     (32u << 10)
+#define STREAM_BYTES     (12u << 10)
+#define STREAM_ROOM      (STREAM_BYTES + 4096) /* for the last event, too */
 #define STREAM_CALM_MS   250
-#define STREAM_ALIVE_MS  15000 /* after so long a silence the peer is told that we are there */
-#define STREAM_SHARE     10    /* one part in so many of a processor is theirs */
-#define STREAM_BORROW_MS 60000
+#define STREAM_ALIVE_MS  15000      /* after so long a silence the peer is told that we are there */
+#define STREAM_SHARE     20         /* one part in so many of a processor is theirs */
+#define STREAM_BORROW_MS 1000       /* between looks whether the peer is still there */
 #define STREAM_STALL_S   300        /* a peer that takes nothing for so long is let go; it can resume */
 #define STREAM_SOCKET    (64 << 10) /* bytes that the kernel keeps for a peer that does not read */
 #define STREAM_STEP_MAX  200000
@@ -108,6 +109,7 @@ static int read_on(struct viewer *v, struct pool_connection *c, struct problem *
 
     if (events_begin_on(c, &v->l.q, v->l.after, p, &v->c) != 0)
         return -1;
+    text_reserve(&v->text, STREAM_ROOM);
     memcpy(v->c.dropped, v->dropped, sizeof v->dropped);
     v->c.step = v->step ? v->step : v->c.step;
     if (events_read_on(c, &v->l.q, &v->c, STREAM_EVENTS, p, write_event, v, &got) != 0)
@@ -128,18 +130,36 @@ static int64_t cpu_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* Waits for its turn, however many stand before it. NULL: nobody is there any more, or there is no
+ * connection. */
+static struct pool_connection *take_turn(struct viewer *v)
+{
+    struct pool_connection *c;
+    struct monotime until;
+    struct problem p;
+
+    do {
+        until = mono_after(mono_now(), STREAM_BORROW_MS);
+        if (pool_borrow(v->server->viewers, until, &p, &c) == 0)
+            return c;
+    } while (mono_left(until) == 0 && !atomic_load(&v->server->stopping) && !peer_gone(v->connection, 0));
+    return NULL;
+}
+
 /* One page, when the viewers' connection has rested. -1: the stream cannot go on. */
 static int read_page(struct viewer *v)
 {
     struct http_server *s = v->server;
-    struct pool_connection *c;
+    struct pool_connection *c = take_turn(v);
     struct problem p;
 
-    if (pool_borrow(s->viewers, mono_after(mono_now(), STREAM_BORROW_MS), &p, &c) != 0)
+    if (!c)
         return -1;
     int64_t rest_us = s->viewers_rest_until_us - mono_us(), begun_us;
-    if (rest_us > 0)
-        peer_gone(v->connection, (int)(rest_us / 1000) + 1);
+    if (rest_us > 0 && peer_gone(v->connection, (int)(rest_us / 1000) + 1)) {
+        pool_give(c);
+        return -1;
+    }
     c->deadline = mono_after(mono_now(), s->query_ms);
     begun_us = cpu_us();
     int result = read_on(v, c, &p);

@@ -33,6 +33,7 @@ static int read_bucket(const struct request *r, struct problem *p, struct usage_
 
     if (!text)
         return 0;
+    q->bucket_text = text;
     for (int i = ZONE_HOUR; i <= ZONE_MONTH; i++) {
         if (strcmp(text, units[i]) == 0) {
             q->bucket = BUCKET_CALENDAR;

@@ -17,10 +17,11 @@ static int64_t next_begin(const struct usage_request *q, const struct zone *zone
     return q->bucket == BUCKET_FIXED ? ms + q->bucket_ms : INT64_MAX;
 }
 
-static int add(struct buckets *b, size_t *room, int64_t ms, struct problem *p)
+static int add(struct buckets *b, size_t *room, const char *bucket, int64_t ms, struct problem *p)
 {
     if (b->count == USAGE_BUCKETS_MAX)
-        return problem_parameter(p, "bucket", "", "at most 100000 buckets between from and to");
+        return problem_parameter(p, "bucket", bucket ? bucket : "",
+                                 "at most 100000 buckets between from and to");
     if (b->count == *room) {
         *room = *room ? 2 * *room : 32;
         int64_t *fresh = realloc(b->begin_ms, *room * sizeof *fresh);
@@ -41,7 +42,7 @@ int buckets_init(struct buckets *b, const struct usage_request *q, const struct 
                            .to_ms = to_ms,
                            .width_ms = q->bucket == BUCKET_FIXED ? q->bucket_ms : 0 };
     for (int64_t ms = first_begin(q, zone, from_ms); ms < to_ms; ms = next_begin(q, zone, ms)) {
-        if (add(b, &room, ms, p) != 0)
+        if (add(b, &room, q->bucket_text, ms, p) != 0)
             return -1;
     }
     return 0;

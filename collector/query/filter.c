@@ -120,7 +120,7 @@ int filter_add_tag(struct filter *f, const char *tag, const char *list, struct p
     for (unsigned i = 0; i < f->count; i++)
         tags += f->term[i].field == FIELD_tag;
     if (tags == FILTER_TAGS_MAX)
-        return problem_parameter(p, tag, list, "filters for at most 8 tags");
+        return problem_parameter(p, "tag", tag, "filters for at most 8 tags");
     *t = (struct filter_term){ .field = FIELD_tag, .tag = strdup(tag) };
     if (!t->tag)
         return problem_set(p, 503, "out of memory");

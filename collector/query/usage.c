@@ -242,8 +242,13 @@ static int bounds_set(struct run *r)
     snprintf(a->tz, sizeof a->tz, "%s", zone_name(r->zone));
     a->from_ms = q->from_loose ? plan_floor(&r->plan, q->from_ms) : q->from_ms;
     a->to_ms = q->to_loose ? plan_floor(&r->plan, q->to_ms) : q->to_ms;
-    if (a->from_ms >= a->to_ms)
-        return problem_parameter(r->p, "to", "", "more than a minute after from");
+    if (a->from_ms >= a->to_ms) {
+        char to[WHEN_TEXT];
+        when_format(q->to_ms, to);
+        return problem_parameter(
+            r->p, "to", to,
+            "a time in a later piece of what is kept (a minute, 15 minutes, a day) than from");
+    }
     return 0;
 }
 

@@ -43,6 +43,7 @@ struct usage_request {
     int64_t from_ms, to_ms;    /* [from, to) */
     bool from_loose, to_loose; /* told as `-24h`: may move back to a boundary that is quick to find */
     enum usage_bucket bucket;
+    const char *bucket_text;    /* as it was asked for, for what is said of it; borrowed; NULL: none was */
     int64_t bucket_ms;          /* BUCKET_FIXED: whole minutes, counted from 1970, UTC */
     enum zone_unit bucket_unit; /* BUCKET_CALENDAR */
     const char *tz;             /* of calendar buckets, an IANA name; borrowed; NULL: the reporting zone */

@@ -12,6 +12,7 @@
  */
 #include "writer.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ struct writer {
     struct pace usage, session; /* when the projections are flushed */
     bool retains;               /* something is dropped when it is old */
     struct retention retention;
-    struct monotime sizes_due; /* when the file is measured again */
+    struct monotime sizes_due; /* when file and memory are looked at again */
     bool down;                 /* the last transaction failed */
     int64_t retry_ms;          /* the last pause; 0 once events have been stored */
     struct monotime retry_due;
@@ -143,9 +144,6 @@ static void publish_sizes(struct writer *w)
 {
     int64_t pages = 0, free_pages = 0;
 
-    if (mono_left(w->sizes_due) > 0)
-        return;
-    w->sizes_due = mono_after(mono_now(), SIZES_MS);
     if (store_number(&w->store, "PRAGMA page_count", &pages) != 0 ||
         store_number(&w->store, "PRAGMA freelist_count", &free_pages) != 0)
         return;
@@ -167,7 +165,11 @@ static void publish_gauges(struct writer *w)
     count_set(&c->combinations_known, j->names.combinations.known);
     count_set(&c->combinations_limit, j->names.combinations.bound);
     count_set(&c->streams_known, w->streams.used);
+    if (mono_left(w->sizes_due) > 0)
+        return;
+    w->sizes_due = mono_after(mono_now(), SIZES_MS);
     publish_sizes(w);
+    malloc_trim(0); /* batches, pages and answers come and go: the holes between what stays would add up */
 }
 
 /* ------------------------------------------------------------- projections */

@@ -5,6 +5,7 @@ import csv
 import http.client
 import io
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -43,6 +44,19 @@ def test_exports_are_complete():
         of_session = c.get("/v1/events", order="asc", format="ndjson", session="s-42").ok().text().splitlines()
         assert [json.loads(line)["span_id"] for line in of_session] == want[42::100]
         assert len(c.get("/v1/events", format="ndjson", limit=12345).ok().text().splitlines()) == 12345
+
+
+def test_http_1_0_is_refused():
+    """Without chunks, an answer that is cut ends like one that is complete."""
+    with Lab() as lab:
+        c = lab.collector()
+        fill(c, 10)
+        for path, status in (("/v1/events?format=csv", 505), ("/v1/events?format=ndjson", 505), ("/v1/events", 200), ("/v1/usage?format=csv", 200)):
+            with socket.create_connection(("127.0.0.1", c.port), 60 * SLOWER) as s:
+                s.sendall(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
+                answer = s.makefile("rb").read()
+            assert int(answer.split()[1]) == status, answer
+            assert status == 200 or b"HTTP/1.1" in answer.split(b"\r\n\r\n", 1)[1], answer
 
 
 def test_an_export_holds_what_there_was_when_it_began():
