@@ -109,7 +109,7 @@ static int run(const struct listing *l, int argc, char **argv)
         return status;
     if (as_csv || as_json) {
         cli_param_default(&c, "format", as_csv ? "csv" : "json");
-        return cli_copy(&c, l->path);
+        return cli_copy_list(&c, l->path);
     }
     json_t *answer = cli_json(&c, l->path, true, &status);
     if (!answer)

@@ -13,7 +13,8 @@
 #include <stdio.h>
 
 #define CLI_URL          "http://127.0.0.1:7448"
-#define CLI_PARAMS_MAX   48
+#define CLI_PARAMS_MAX   52
+#define CLI_PARAMS_OWN   4 /* of them kept for what a command adds itself */
 #define CLI_OPERANDS_MAX 2
 #define CLI_BODY_MAX     (64u << 20) /* of an answer that is held in memory */
 #define CLI_TEXT         64          /* bytes of a number written for people */
@@ -70,6 +71,8 @@ struct cli_answer {
     char *body;  /* owned; terminated */
     size_t len;
     char why[256]; /* why there is none, for a person */
+    bool cut;      /* a header says that there are more rows */
+    char next[64]; /* and this one where they go on, or "" */
 };
 
 /* GET url/path with the parameters in c (with_params) into memory. timeout_s 0: none. */
@@ -86,8 +89,13 @@ int cli_complain(const struct cli *c, const struct cli_answer *a);
 /* GET and parse. NULL: has been told on stderr, *status is the exit status. */
 json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *status);
 
-/* Writes the body of path to stdout as it comes. Returns the exit status. */
+/* Writes the body of path to stdout as it comes; on a terminal control characters are made harmless.
+ * Returns the exit status. */
 int cli_copy(const struct cli *c, const char *path);
+
+/* The same of a list. If the collector has cut it, stderr says so, and the exit status is CLI_FAILED
+ * where the body cannot tell (CSV) and nobody asked for a --limit. */
+int cli_copy_list(const struct cli *c, const char *path);
 
 /* "/v1/sessions/" and the id, percent-encoded. Owned by the caller; NULL: no memory. */
 char *cli_path(const char *prefix, const char *id);
@@ -114,6 +122,13 @@ typedef void (*human_fn)(int64_t n, char out[CLI_TEXT]);
 
 /* Writes s with control characters made harmless: names come from strangers. */
 void human_text(FILE *to, const char *s);
+
+/* The same of bytes that come piece by piece, except for the ends of lines and tabs. *held: false
+ * before the first piece; after the last one, true: the byte 0xc2 was kept back. */
+void human_piece(FILE *to, const char *bytes, size_t len, bool *held);
+
+/* Drops a UTF-8 character at the end of text of which bytes are missing. */
+void human_whole(char *text);
 
 /* A table: cells are added row by row, then all is written and freed. */
 struct table {

@@ -2,6 +2,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -39,6 +40,38 @@ static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
     if (!t->sink || status != 200)
         return keep(t->answer, bytes, size * n);
     return t->sink(t->arg, bytes, size * n) ? size * n : 0;
+}
+
+/* The value of a header line if it has this name, else NULL. */
+static const char *header_value(const char *line, size_t len, const char *name, size_t *value_len)
+{
+    size_t at = strlen(name);
+
+    if (len <= at || line[at] != ':' || strncasecmp(line, name, at) != 0)
+        return NULL;
+    for (at++; at < len && line[at] == ' ';)
+        at++;
+    while (len > at && strchr("\r\n ", line[len - 1]))
+        len--;
+    *value_len = len - at;
+    return line + at;
+}
+
+/* CSV has no place for it, so headers tell that there is more than what comes. */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+    struct cli_answer *a = ((struct transfer *)arg)->answer;
+    const char *value;
+    size_t len;
+
+    if ((value = header_value(line, size * n, "Tollgate-Truncated", &len)) != NULL)
+        a->cut = a->cut || (len == 4 && strncasecmp(value, "true", 4) == 0);
+    else if ((value = header_value(line, size * n, "Tollgate-Next", &len)) != NULL && len > 0) {
+        a->cut = true;
+        if (len < sizeof a->next)
+            snprintf(a->next, sizeof a->next, "%.*s", (int)len, value);
+    }
+    return size * n;
 }
 
 static bool append(char **url, const char *a, const char *b, const char *d)
@@ -86,18 +119,28 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t d, curl
     return c->stopped();
 }
 
-static void transfer_run(struct transfer *t, const char *url, const struct cli *c, long timeout_s)
+/* The token whole, however long it is. False: no memory. */
+static bool headers_make(const struct cli *c, struct curl_slist **headers)
 {
-    struct curl_slist *headers = NULL;
-    char bearer[1024];
+    char *bearer;
 
-    snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", c->token ? c->token : "");
-    if (c->token && c->token[0])
-        headers = curl_slist_append(headers, bearer);
+    *headers = NULL;
+    if (!c->token || !c->token[0])
+        return true;
+    if (asprintf(&bearer, "Authorization: Bearer %s", c->token) < 0)
+        return false;
+    *headers = curl_slist_append(NULL, bearer);
+    free(bearer);
+    return *headers != NULL;
+}
+
+static void transfer_set(struct transfer *t, const char *url, const struct cli *c, long timeout_s)
+{
     curl_easy_setopt(t->curl, CURLOPT_URL, url);
-    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(t->curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(t->curl, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(t->curl, CURLOPT_PROXY, ""); /* a collector is near: $http_proxy is not for it */
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -112,6 +155,18 @@ static void transfer_run(struct transfer *t, const char *url, const struct cli *
     }
     curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
     curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, timeout_s);
+}
+
+static void transfer_run(struct transfer *t, const char *url, const struct cli *c, long timeout_s)
+{
+    struct curl_slist *headers;
+
+    if (!headers_make(c, &headers)) {
+        snprintf(t->answer->why, sizeof t->answer->why, "out of memory");
+        return;
+    }
+    transfer_set(t, url, c, timeout_s);
+    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
     CURLcode rc = curl_easy_perform(t->curl);
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
     if (rc != CURLE_OK) {
@@ -203,6 +258,8 @@ json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *s
 struct copy {
     struct progress progress;
     int64_t bytes;
+    bool people; /* stdout is a terminal, which would obey what strangers wrote into events */
+    bool held;   /* of human_piece */
 };
 
 static bool to_stdout(void *arg, const char *bytes, size_t len)
@@ -211,26 +268,55 @@ static bool to_stdout(void *arg, const char *bytes, size_t len)
 
     copy->bytes += (int64_t)len;
     progress_show(&copy->progress, copy->bytes, 0);
+    if (copy->people) {
+        human_piece(stdout, bytes, len, &copy->held);
+        return !ferror(stdout);
+    }
     return fwrite(bytes, 1, len, stdout) == len;
 }
 
-int cli_copy(const struct cli *c, const char *path)
+/* After a list that was cut; one line. JSON says it in its body too, CSV only here. */
+static int cut_tell(const struct cli *c, const struct cli_answer *a)
 {
-    struct copy copy = { .bytes = 0 };
+    const char *format = cli_param(c, "format");
+    bool csv = format && strcmp(format, "csv") == 0;
+
+    cli_fail("only the first rows have come; --limit raises how many%s%s",
+             a->next[0] ? ", and they go on with --after " : "", a->next);
+    return csv && !cli_param(c, "limit") ? CLI_FAILED : CLI_OK;
+}
+
+static int copy_run(const struct cli *c, const char *path, bool list)
+{
+    struct copy copy = { .people = isatty(STDOUT_FILENO) };
     struct cli_answer a;
     int status = CLI_OK;
 
     progress_start(&copy.progress, "received", human_bytes);
-    if (isatty(STDOUT_FILENO))
+    if (copy.people)
         copy.progress.on = false;
     cli_stream(c, path, to_stdout, &copy, &a);
     progress_end(&copy.progress);
-    if (a.status != 200)
-        status = cli_complain(c, &a);
+    if (copy.held)
+        fputc(0xc2, stdout);
     if (fflush(stdout) != 0)
         status = cli_fail("standard output cannot be written");
+    else if (a.status != 200)
+        status = cli_complain(c, &a);
+    else if (list && a.cut)
+        status = cut_tell(c, &a);
     cli_answer_fini(&a);
     return status;
+}
+
+int cli_copy(const struct cli *c, const char *path)
+{
+    return copy_run(c, path, false);
+}
+
+int cli_copy_list(const struct cli *c, const char *path)
+{
+    return copy_run(c, path, true);
 }
 
 char *cli_path(const char *prefix, const char *id)

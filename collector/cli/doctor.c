@@ -38,6 +38,19 @@ static const char help[] =
     "  tollgate doctor --url http://10.0.0.5:7448 --token \"$TOKEN\"\n"
     "  tollgate doctor --json | jq '.facts.disk_full_in_days'\n";
 
+/* A finding is never left out: a text that is no UTF-8, as a path may be, is made ASCII. */
+static void check_add(struct doctor *d, const char *verdict, const char *what, char *text)
+{
+    json_t *told = json_string(text);
+
+    for (char *at = text; !told && *at; at++)
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    if (!told)
+        told = json_string(text);
+    json_array_append_new(d->checks,
+                          json_pack("{s:s, s:s, s:o}", "verdict", verdict, "what", what, "text", told));
+}
+
 void doctor_tell(struct doctor *d, enum verdict v, const char *what, const char *fmt, ...)
 {
     static const char *const names[] = { "ok", "warn", "fail" };
@@ -49,10 +62,10 @@ void doctor_tell(struct doctor *d, enum verdict v, const char *what, const char 
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    human_whole(text);
     d->attention += v != VERDICT_OK;
     if (d->checks) {
-        json_array_append_new(d->checks,
-                              json_pack("{s:s, s:s, s:s}", "verdict", names[v], "what", what, "text", text));
+        check_add(d, names[v], what, text);
         return;
     }
     printf("%s%-4s%s  %-10s  ", colour ? colours[v] : "", names[v], colour ? "\033[0m" : "", what);
@@ -231,19 +244,20 @@ static void check_store(struct doctor *d)
         doctor_tell(d, VERDICT_OK, "store", "the collector can write");
 }
 
-/* A counter that should be 0. */
+/* A counter that should be 0. That nobody tells it does not make it 0. */
 static void check_counter(struct doctor *d, const char *name, const char *what, const char *none,
                           const char *todo)
 {
     double n = exposition_sum(d->metrics, name);
     char count[CLI_TEXT];
 
-    if (isnan(n) || n < 1) {
+    human_count(n >= 1 ? (int64_t)n : 0, count);
+    if (isnan(n))
+        doctor_tell(d, VERDICT_WARN, what, "the collector does not say (%s)", name);
+    else if (n < 1)
         doctor_tell(d, VERDICT_OK, what, "%s", none);
-        return;
-    }
-    human_count((int64_t)n, count);
-    doctor_tell(d, VERDICT_WARN, what, "%s %s", count, todo);
+    else
+        doctor_tell(d, VERDICT_WARN, what, "%s %s", count, todo);
 }
 
 static void check_losses(struct doctor *d)
@@ -314,7 +328,7 @@ static void check_all(struct doctor *d)
     if (cli_is_local(&d->c))
         check_file(d);
     cli_get(&d->c, "/metrics", false, 10, &metrics);
-    d->metrics = metrics.body ? metrics.body : "";
+    d->metrics = metrics.status == 200 && metrics.body ? metrics.body : ""; /* half of it says nothing */
     check_store(d);
     check_database(d);
     doctor_speed(d);
@@ -336,7 +350,7 @@ static void json_show(struct doctor *d)
     json_t *all =
         json_pack("{s:b, s:O, s:O}", "healthy", d->attention == 0, "checks", d->checks, "facts", d->facts);
 
-    json_dumpf(all, stdout, JSON_INDENT(2));
+    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII); /* a terminal obeys U+0080-9F */
     putchar('\n');
     json_decref(all);
 }

@@ -122,6 +122,36 @@ void human_text(FILE *to, const char *s)
     }
 }
 
+void human_piece(FILE *to, const char *bytes, size_t len, bool *held)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        bool c1 = *held && c >= 0x80 && c < 0xa0;
+        bool control = (c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c == 0x7f || c1;
+        if (*held && !c1)
+            fputc(0xc2, to);
+        *held = c == 0xc2; /* with the next byte it may be a control character */
+        if (!*held)
+            fputc(control ? '?' : c, to);
+    }
+}
+
+void human_whole(char *text)
+{
+    size_t len = strlen(text), begin = len;
+    size_t wanted = 1;
+
+    while (begin > 0 && len - begin < 3 && ((unsigned char)text[begin - 1] & 0xc0) == 0x80)
+        begin--;
+    if (begin == 0)
+        return;
+    unsigned char lead = (unsigned char)text[--begin];
+    if (lead >= 0xc0)
+        wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    if (lead >= 0xc0 && len - begin < wanted)
+        text[begin] = 0;
+}
+
 size_t human_width(const char *s)
 {
     size_t n = 0;

@@ -79,14 +79,21 @@ static char *value_of(int argc, char **argv, int *i)
     return *i + 1 < argc ? argv[++*i] : NULL;
 }
 
+static bool is_full(const struct cli *c)
+{
+    return c->params >= CLI_PARAMS_MAX - CLI_PARAMS_OWN;
+}
+
 static int take_value(struct cli *c, const char *param, const char *value, const char *option)
 {
     if (strcmp(param, "url") == 0)
         c->url = value;
     else if (strcmp(param, "token") == 0)
         c->token = value;
-    else if (cli_param(c, param) || c->params == CLI_PARAMS_MAX)
+    else if (cli_param(c, param))
         return wrong("given twice", option);
+    else if (is_full(c))
+        return wrong("too many options", option);
     else
         c->param[c->params++] = (struct cli_param){ param, value, false };
     return -1;
@@ -104,7 +111,7 @@ static int take_tag(struct cli *c, char *pair)
         if (c->param[i].tag && strcmp(c->param[i].name, pair) == 0)
             return wrong("given twice", pair);
     }
-    if (c->params == CLI_PARAMS_MAX)
+    if (is_full(c))
         return wrong("too many options", "--tag");
     c->param[c->params++] = (struct cli_param){ pair, equals + 1, true };
     return -1;

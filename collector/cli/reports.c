@@ -17,33 +17,60 @@ static int64_t dropped(const json_t *report)
     return sum;
 }
 
-/* Totals since the epoch began, newest report first: the first one of an epoch says it all. */
-int64_t reports_lost(const struct cli *c, char *worst, size_t size)
+struct losses {
+    json_t *seen; /* owned: the epochs whose newest report is counted */
+    int64_t lost, most;
+    char *worst; /* borrowed, and as large as size */
+    size_t size;
+};
+
+static void report_add(struct losses *l, const json_t *report)
 {
-    int status;
-    struct cli quiet = { .url = c->url, .token = c->token };
-    json_t *answer = cli_json(&quiet, REPORTS, false, &status), *seen = json_object();
-    json_t *events = json_object_get(answer, "events");
-    int64_t lost = 0, most = 0;
+    const char *source = json_string_value(json_object_get(report, "source"));
+    int64_t n = dropped(report);
     char epoch[512];
 
-    snprintf(worst, size, "%s", "");
-    for (size_t i = 0; i < json_array_size(events); i++) {
-        json_t *report = json_array_get(events, i);
-        const char *source = json_string_value(json_object_get(report, "source"));
-        int64_t n = dropped(report);
-        snprintf(epoch, sizeof epoch, "%" PRId64 "/%s",
-                 (int64_t)json_integer_value(json_object_get(report, "epoch")), source ? source : "");
-        if (json_object_get(seen, epoch))
-            continue;
-        json_object_set_new(seen, epoch, json_true());
-        lost += n;
-        if (n > most) {
-            most = n;
-            snprintf(worst, size, "%s", source ? source : "");
-        }
+    snprintf(epoch, sizeof epoch, "%" PRId64 "/%s",
+             (int64_t)json_integer_value(json_object_get(report, "epoch")), source ? source : "");
+    if (json_object_get(l->seen, epoch))
+        return;
+    json_object_set_new(l->seen, epoch, json_true());
+    l->lost += n;
+    if (n > l->most) {
+        l->most = n;
+        snprintf(l->worst, l->size, "%s", source ? source : "");
     }
-    json_decref(seen);
+}
+
+/* One page, and after becomes the cursor of the next, or "" after the last. False: cannot be read. */
+static bool page_add(struct losses *l, const struct cli *c, char *after, size_t size)
+{
+    struct cli q = { .url = c->url, .token = c->token };
+    int status;
+
+    if (after[0])
+        cli_param_default(&q, "after", after);
+    json_t *answer = cli_json(&q, REPORTS, true, &status), *events = json_object_get(answer, "events");
+    const char *next = json_string_value(json_object_get(answer, "next"));
+    for (size_t i = 0; i < json_array_size(events); i++)
+        report_add(l, json_array_get(events, i));
+    snprintf(after, size, "%s", next ? next : "");
     json_decref(answer);
-    return answer ? lost : -1;
+    return answer != NULL;
+}
+
+/* Totals since the epoch began, newest report first: the first one of an epoch says it all. An emitter
+ * that is silent since days may stand on any page, so all are read. */
+int64_t reports_lost(const struct cli *c, char *worst, size_t size)
+{
+    struct losses l = { .seen = json_object(), .worst = worst, .size = size };
+    char after[64] = "";
+    bool well;
+
+    snprintf(worst, size, "%s", "");
+    do
+        well = page_add(&l, c, after, sizeof after);
+    while (well && after[0]);
+    json_decref(l.seen);
+    return well ? l.lost : -1;
 }

@@ -36,6 +36,7 @@ struct view {
     json_t *first;            /* borrowed: the page with the session itself */
     struct timeline_row *row; /* owned */
     size_t rows, room;
+    unsigned cut; /* sub-agents that have more events than are kept */
 };
 
 static void row_add(struct view *v, struct timeline_row row)
@@ -103,21 +104,32 @@ static json_t *events_get(struct view *v, const char *id, const char *source, co
     return NULL;
 }
 
+/* A page that is full has a cursor, whether or not anything stands behind it. Who cannot be asked
+ * may have more. */
+static bool is_cut(struct view *v, const char *id, const char *source, const char *next)
+{
+    int status;
+    json_t *page = next ? page_get(v, id, source, next, 1, &status) : NULL;
+
+    return next && (!page || json_array_size(json_object_get(page, "events")) > 0);
+}
+
 /* The sub-agents: a line each, and with tree their calls. */
 static int beneath_get(struct view *v, bool tree, int64_t limit)
 {
     const json_t *beneath = json_object_get(v->first, "beneath");
-    const char *next;
     int status = CLI_OK;
 
     for (size_t i = 0; i < json_array_size(beneath); i++) {
         const json_t *session = json_array_get(beneath, i);
+        const char *next = NULL;
         unsigned depth = (unsigned)row_number(session, "depth");
         row_add(v, (struct timeline_row){ row_number(session, "first_ms"), depth, true, session, 0 });
         const char *id = row_text(session, "session_id", NULL);
         if (tree && id && i < BENEATH_MAX &&
             !events_get(v, id, cli_param(v->c, "source"), NULL, limit, depth, &next, &status))
             return status;
+        v->cut += is_cut(v, id, cli_param(v->c, "source"), next);
     }
     return CLI_OK;
 }
@@ -218,12 +230,15 @@ static int show(const struct cli *c, int64_t limit, bool tree)
         json_t *session = json_object_get(v.first, "session");
         head_show(v.first);
         timeline_print(stdout, v.row, v.rows, row_number(session, "first_ms"), &style);
-        if (next)
+        if (is_cut(&v, c->operand[0], cli_param(c, "source"), next))
             printf("there are more (--limit, --after %s)\n", next);
         if (json_is_true(json_object_get(v.first, "truncated")))
             printf("there are more sub-agents\n");
         if (tree && json_array_size(json_object_get(v.first, "beneath")) > BENEATH_MAX)
             printf("only of the first %d sub-agents the calls are shown\n", BENEATH_MAX);
+        if (v.cut > 0)
+            printf("of %u sub-agent%s only the first %" PRId64 " events are shown (--limit)\n", v.cut,
+                   v.cut == 1 ? "" : "s", limit);
     }
     free(v.row);
     json_decref(v.kept);

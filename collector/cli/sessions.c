@@ -98,7 +98,7 @@ int command_sessions(int argc, char **argv)
         return status;
     cli_param_default(&c, "format", as_csv ? "csv" : "json");
     if (as_csv || as_json)
-        return cli_copy(&c, "/v1/sessions");
+        return cli_copy_list(&c, "/v1/sessions");
     json_t *answer = cli_json(&c, "/v1/sessions", true, &status);
     if (!answer)
         return status;

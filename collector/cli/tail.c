@@ -32,7 +32,7 @@ static void line_print(const json_t *event, bool as_json)
     char cell[EVENT_COLUMNS][EVENT_CELL];
 
     if (as_json) {
-        json_dumpf(event, stdout, JSON_COMPACT);
+        json_dumpf(event, stdout, JSON_COMPACT | JSON_ENSURE_ASCII); /* a terminal obeys U+0080-9F */
         putchar('\n');
         return;
     }
@@ -66,6 +66,7 @@ static bool page_print(const struct cli_answer *a, bool as_json, char *after, si
 /* Asks until a signal comes. A refusal ends it, an absence does not, if there was an answer before. */
 static int follow(struct cli *c, bool as_json)
 {
+    /* There is room: with order and limit these are CLI_PARAMS_OWN. */
     struct cli_param *after = &c->param[c->params++], *wait = &c->param[c->params];
     char cursor[64] = "end";
     bool answered = false, told = false;

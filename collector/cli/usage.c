@@ -56,6 +56,12 @@ static void sum_head(struct report *r, int sum)
         table_add(&r->table, "+/-");
 }
 
+/* What is not known is no 0: it can be compared only where there were no calls that could have told. */
+static bool comparable(const json_t *row, const char *name)
+{
+    return row_known(row, name) || row_number(row, "calls") == 0;
+}
+
 static void sum_cell(struct report *r, const json_t *row, int sum)
 {
     const json_t *before = json_object_get(row, "previous");
@@ -65,7 +71,7 @@ static void sum_cell(struct report *r, const json_t *row, int sum)
     cell_number(&r->table, row, name, sums[sum].human);
     if (!r->compare)
         return;
-    if (row_known(row, name) || row_known(before, name))
+    if (comparable(row, name) && comparable(before, name))
         human_change(row_number(row, name), row_number(before, name), text);
     table_add(&r->table, text);
 }
@@ -207,7 +213,7 @@ int command_usage(int argc, char **argv)
         cli_param_default(&c, "compare", "previous");
     cli_param_default(&c, "format", as_csv ? "csv" : "json");
     if (as_csv || as_json)
-        return cli_copy(&c, "/v1/usage");
+        return cli_copy_list(&c, "/v1/usage");
     json_t *answer = cli_json(&c, "/v1/usage", true, &status);
     if (!answer)
         return status;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -107,6 +108,44 @@ static void test_change(void **state)
     assert_int_equal(human_width("K\xc3\xb6ln \xe2\x96\x88"), 6);
 }
 
+/* However a text is cut in two, the same is written. */
+static void test_pieces(void **state)
+{
+    static const char from[] = "a\033[1m\x7f\r\n\t\xc2\x9b K\xc3\xb6ln\xc2\xa0\xc2\xc2\x80.";
+    static const char want[] = "a?[1m?\r\n\t? K\xc3\xb6ln\xc2\xa0\xc2?.";
+
+    (void)state;
+    for (size_t cut = 0; cut < sizeof from; cut++) {
+        char *text = NULL;
+        size_t len = 0;
+        bool held = false;
+        FILE *to = open_memstream(&text, &len);
+        human_piece(to, from, cut, &held);
+        human_piece(to, from + cut, sizeof from - 1 - cut, &held);
+        fclose(to);
+        assert_string_equal(text, want);
+        assert_false(held);
+        free(text);
+    }
+}
+
+static void test_whole_characters(void **state)
+{
+    static const char *const table[][2] = {
+        { "", "" },           { "abc", "abc" },         { "K\xc3\xb6", "K\xc3\xb6" },
+        { "K\xc3", "K" },     { "\xc3", "" },           { "a\xe2\x96\x88", "a\xe2\x96\x88" },
+        { "a\xe2\x96", "a" }, { "a\xf0\x9f\x98", "a" }, { "a\xf0\x9f\x98\x80", "a\xf0\x9f\x98\x80" },
+    };
+    char text[16];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        snprintf(text, sizeof text, "%s", table[i][0]);
+        human_whole(text);
+        assert_string_equal(text, table[i][1]);
+    }
+}
+
 static void test_exposition(void **state)
 {
     static const char text[] = "# HELP a_total An a.\n# TYPE a_total counter\n"
@@ -149,6 +188,8 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_percent),
         cmocka_unit_test(test_change),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_whole_characters),
         cmocka_unit_test(test_exposition),
         cmocka_unit_test(test_labels_and_histograms),
     };

@@ -2,14 +2,17 @@
 """The command line against a running daemon."""
 import contextlib
 import csv
+import http.server
 import io
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 from harness import SLOWER, TOP, Lab, program, wait_until
@@ -23,14 +26,27 @@ class Cli:
     def __init__(self, lab, url):
         self.lab, self.env = lab, dict(lab.env, TOLLGATE_URL=url)
 
-    def run(self, *args, status=0, **env):
+    def run(self, *args, status=0, quiet=True, **env):
         p = subprocess.run([program("tollgate"), *args], capture_output=True, text=True, env=dict(self.env, **env),
                            timeout=60 * SLOWER, stdin=subprocess.DEVNULL)
         assert status is None or p.returncode == status, "%r: status %d\n%s%s" % (args, p.returncode, p.stdout, p.stderr)
         self.err = p.stderr
-        if status == 0:
+        if status == 0 and quiet:
             assert p.stderr == "", p.stderr
         return p.stdout
+
+    def on_a_terminal(self, *args):
+        ours, its = pty.openpty()
+        with subprocess.Popen([program("tollgate"), *args], stdout=its, stderr=subprocess.PIPE, env=self.env,
+                              stdin=subprocess.DEVNULL) as p:
+            os.close(its)
+            text = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+                while piece := os.read(ours, 65536):
+                    text += piece
+            os.close(ours)
+            assert p.wait(60 * SLOWER) == 0, p.stderr.read()
+        return text.decode()
 
 
 def cli_of(lab, c):
@@ -112,6 +128,40 @@ def test_usage_by_the_calendar():
         assert "Europe/Bonn" in cli.err
 
 
+def test_what_is_not_known_is_not_compared():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        now, hour = int(time.time() * 1000) // 60000 * 60000, 3600000
+        untold = {"kind": "dispatch", "model": "m", "status": "ok"}
+        c.post("/v1/events", [call("a", ts_ms=now - 3 * hour), dict(untold, agent_id="a", ts_ms=now - hour),
+                              call("b", ts_ms=now - hour), dict(untold, agent_id="b", ts_ms=now - 3 * hour),
+                              call("d", ts_ms=now - hour)]).ok()
+        text = cli.run("usage", "--by", "agent", "--from", str(now - 2 * hour), "--to", str(now), "--compare")
+        lines = sorted(re.split("  +", line)[:5] for line in text.splitlines()[1:-1])
+        assert lines == [["a", "1", "0 %", "-", "-"], ["b", "1", "0 %", "1.0 k", "-"],
+                         ["d", "1", "new", "1.0 k", "new"]], lines
+
+
+def test_a_cut_list_does_not_look_whole():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        c.post("/v1/events", [call("a%d" % i, session_id="s-%d" % i) for i in range(1001)]).ok()
+        for args, rows in ((["usage", "--by", "session"], 1000), (["agents"], 1000), (["sessions"], 50)):
+            assert len(cli.run(*args, "--csv", status=1).splitlines()) == 1 + rows
+            assert cli.err.count("\n") == 1 and "--limit" in cli.err and ("--after" in cli.err) == (args == ["sessions"]), cli.err
+            assert len(cli.run(*args, "--csv", "--limit", "7", quiet=False).splitlines()) == 8
+            assert cli.err.count("\n") == 1 and "--limit" in cli.err
+        assert len(cli.run("usage", "--by", "session", "--csv", "--limit", "1001").splitlines()) == 1002
+        after = cli.err = ""
+        seen = 0
+        while not seen or cli.err:
+            seen += len(cli.run("sessions", "--csv", "--limit", "400", *after, quiet=False).splitlines()) - 1
+            after = ["--after", cli.err.split()[-1]] if cli.err else []
+        assert seen == 1001
+
+
 # -------------------------------------------------------------------- sessions
 def post_sessions(c):
     """s/1 with two calls, a message and, beneath it, s/1/sub with a call; four others with one each."""
@@ -146,7 +196,8 @@ def test_sessions():
         assert seen == [line[0] for line in lines[1:]] and after is None
         assert len(cli.run("sessions", "--search", "S/1").splitlines()) == 3
         assert len(cli.run("sessions", "--agent", "other*").splitlines()) == 5
-        assert [s["session_id"] for s in json.loads(cli.run("sessions", "--json", "--order", "last", "--limit", "1"))["sessions"]] == ["o-3"]
+        assert [s["session_id"] for s in json.loads(cli.run("sessions", "--json", "--order", "last", "--limit", "1", quiet=False))["sessions"]] == ["o-3"]
+        assert "--after" in cli.err and cli.err.count("\n") == 1
         assert [r["session_id"] for r in csv.DictReader(io.StringIO(cli.run("sessions", "--csv", "--agent", "boss")))] == ["s/1"]
 
 
@@ -191,6 +242,19 @@ def test_a_long_session_is_fetched_in_pages():
         assert len([line for line in cli.run("session", "long").splitlines() if "  m  " in line]) == 500
 
 
+def test_a_tree_tells_what_it_leaves_out():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        t = int(time.time() * 1000) - 600000
+        c.post("/v1/events", [call("a", session_id="top", ts_ms=t)] +
+               [call("b", session_id=sub, parent_session_id="top", root_session_id="top", ts_ms=t + 1000 * i)
+                for sub, n in (("x", 3), ("y", 4), ("z", 2)) for i in range(1, n + 1)]).ok()
+        assert "of 2 sub-agents only the first 2 events are shown" in cli.run("session", "top", "--tree", "--limit", "2")
+        for args in (["--tree"], ["--limit", "2"], ["--tree", "--limit", "4"]):
+            assert "only the first" not in cli.run("session", "top", *args)
+
+
 def test_agents_and_models():
     with Lab() as lab:
         c = lab.collector()
@@ -233,6 +297,10 @@ def test_events():
         assert lines[0].split() == ["TIME", "KIND", "AGENT", "MODEL", "STATUS", "PROMPT", "COMPLETION", "LATENCY", "SESSION"]
         assert len(lines) == 4 and "error (rate_limit)" in lines[2] and "message_sent" in lines[3]
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), "control characters reach the terminal"
+        for option in ("--json", "--csv"):
+            shown = cli.on_a_terminal("events", "--kind", "all", option)
+            assert "rate_limit" in shown and not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", shown), shown
+        assert "\u009b" in cli.run("events", "--csv")  # into a file as it is
         assert "there are more" in cli.run("events", "--limit", "1")
         ndjson = [json.loads(line) for line in cli.run("events", "--json").splitlines()]
         assert [e["agent_id"] for e in ndjson] == ["b", evil]
@@ -272,6 +340,9 @@ def test_tail_follows_and_survives_a_restart():
         c.start()
         c.post("/v1/events", call("two")).ok()
         wait_until("two", lambda: lines() == ["one", "two"])
+        c.post("/v1/events", call("K\xf6ln\u009b31m")).ok()
+        wait_until("all of three", lambda: lines() == ["one", "two", "K\xf6ln\u009b31m"])
+        assert b"".join(seen).isascii(), "a terminal obeys control characters"
         assert tail.running
         os.set_blocking(tail.popen.stdout.fileno(), True)
         tail.signal(signal.SIGINT)
@@ -329,6 +400,42 @@ def test_doctor():
         os.unlink(c.endpoint[6:])
         assert re.search("fail +socket .*restart tollgated", cli.run("doctor", status=1))
         assert json.loads(cli.run("doctor", "--json", status=1))["healthy"] is False
+
+
+def test_losses_are_found_on_every_page():
+    with Lab() as lab:
+        c = lab.collector()
+        cli = cli_of(lab, c)
+        c.post("/v1/events", {"kind": "report", "body": {"dropped": {"full": 5}}}, source="silent").ok()
+        c.post("/v1/events", [{"kind": "report", "body": {"dropped": {"full": 0}}}] * 1500, source="gw").ok()
+        assert re.search("lost +5 events, reported by emitters in 7 days, most by silent", cli.run("status"))
+
+
+class Half(http.server.BaseHTTPRequestHandler):
+    """A collector that answers nothing but /version, and that with a name too long to be told whole."""
+    def do_GET(self):
+        self.server.token = self.headers["Authorization"]
+        body = json.dumps({"version": "0", "endpoints": "tcp://" + "\xe9" * 600}).encode()
+        self.send_response(200 if self.path == "/version" else 500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_doctor_does_not_take_silence_for_health():
+    with Lab() as lab, http.server.HTTPServer(("127.0.0.1", 0), Half) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cli = Cli(lab, "http://127.0.0.1:%d" % server.server_port)
+        token = "t" * 3000
+        checks = {x["what"]: x for x in json.loads(cli.run("doctor", "--json", "--token", token, status=1))["checks"]}
+        for what in ("store", "quarantine", "conflicts", "dates"):
+            assert checks[what]["verdict"] == "warn" and "does not say" in checks[what]["text"], checks[what]
+        assert checks["endpoint"]["text"] == "tcp://" + "\xe9" * 508
+        assert server.token == "Bearer " + token
+        server.shutdown()
 
 
 def test_doctor_tells_how_the_file_grows():
@@ -394,6 +501,9 @@ def test_wrong_options_are_named():
                             (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)
+        for command in ("tail", "usage", "events"):
+            cli.run(command, *["--tag=t%d=1" % i for i in range(49)], status=2)
+            assert cli.err.count("\n") == 1 and "too many options" in cli.err
 
 
 def test_help_and_token():
