@@ -333,7 +333,7 @@ static void check_all(struct doctor *d)
     check_database(d);
     doctor_speed(d);
     doctor_names(d);
-    check_counter(d, "tollgate_events_quarantined_total", "quarantine", "empty since the start",
+    check_counter(d, "tollgate_events_quarantined_total", "quarantine", "nothing since the start",
                   "events could not be understood since the start: see `reason` in the table quarantine");
     check_counter(d, "tollgate_events_conflict_total", "conflicts", "none since the start",
                   "second final records said something else: a gateway tells the same call twice");
