@@ -53,7 +53,7 @@ static void call_identifier(sqlite3_context *context, int count, sqlite3_value *
     s = spelled(v[1], room);
     int len = snprintf(call, sizeof call, "%.*s" IDENTIFIER_CALL "%lld", (int)s.len, (const char *)s.at,
                        (long long)sqlite3_value_int64(v[0]));
-    sqlite3_result_text(context, call, len, SQLITE_TRANSIENT);
+    sqlite3_result_text(context, call, len < (int)sizeof call ? len : (int)sizeof call - 1, SQLITE_TRANSIENT);
 }
 
 /* The bytes that are stored, else the hash that they follow from. */

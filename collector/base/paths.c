@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,12 +50,33 @@ int paths_make_parents(const char *path)
     return 0;
 }
 
+/* The one name that a file has, however many lead to it; also of one that is not there yet. False: too long.
+ */
+static bool real_name(const char *path, char out[PATHS_MAX])
+{
+    char dir[PATHS_MAX], *real = realpath(path, NULL);
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    int len;
+
+    if (real != NULL) {
+        len = snprintf(out, PATHS_MAX, "%s", real);
+    } else {
+        snprintf(dir, sizeof dir, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
+                 slash != NULL ? path : ".");
+        real = realpath(dir, NULL);
+        len = real != NULL ? snprintf(out, PATHS_MAX, "%s/%s", real, name)
+                           : snprintf(out, PATHS_MAX, "%s", path);
+    }
+    free(real);
+    return len < PATHS_MAX;
+}
+
 int paths_lock(const char *path, char *error, size_t size)
 {
-    char name[PATHS_MAX];
+    char real[PATHS_MAX], name[PATHS_MAX];
     int fd;
 
-    if (snprintf(name, sizeof name, "%s-lock", path) >= (int)sizeof name) {
+    if (!real_name(path, real) || snprintf(name, sizeof name, "%s-lock", real) >= (int)sizeof name) {
         snprintf(error, size, "%.200s...: the path is too long", path);
         return -1;
     }

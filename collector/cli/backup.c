@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/paths.h"
@@ -42,6 +43,23 @@ static int appear(const char *temporary, const char *file, bool force)
     return CLI_OK;
 }
 
+/* Whether the file is the database, or one of those that stand beside it. */
+static bool is_part_of(const char *database, const char *file)
+{
+    static const char *const parts[] = { "", "-wal", "-shm", "-lock" };
+    struct stat there, part;
+    char name[CLI_PATH];
+    bool same = false;
+
+    if (stat(file, &there) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(name, sizeof name, "%s%s", database, parts[i]);
+        same |= stat(name, &part) == 0 && part.st_dev == there.st_dev && part.st_ino == there.st_ino;
+    }
+    return same;
+}
+
 static int run(const char *database, const char *file, bool force, int64_t wal_limit_bytes)
 {
     char temporary[CLI_PATH], why[SNAPSHOT_WHY], text[256];
@@ -50,6 +68,8 @@ static int run(const char *database, const char *file, bool force, int64_t wal_l
 
     if (!force && access(file, F_OK) == 0)
         return cli_fail("%s is there already (--force replaces it)", file);
+    if (is_part_of(database, file))
+        return cli_fail("%s belongs to the database itself: a copy wants another name", file);
     if (access(database, R_OK) != 0)
         return cli_fail("%s: %s (--database says which file it is)", database, strerror(errno));
     if (snapshot_temporary(file, temporary) != 0)

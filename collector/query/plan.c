@@ -30,6 +30,8 @@ static void setting_take(struct plan *plan, sqlite3_stmt *stmt)
         k->dropped_before[PLAN_QUARTER] = value;
     else if (strcmp(name, "day_dropped_before") == 0)
         k->dropped_before[PLAN_DAY] = value;
+    else if (strcmp(name, "session_dropped_before_ms") == 0)
+        k->session_dropped_before_ms = value;
     else if (strcmp(name, "reporting_zone") == 0)
         k->zone = pool_zone(plan->c, (const char *)sqlite3_column_text(stmt, 1));
 }
@@ -167,6 +169,19 @@ static int refuse_gone(struct plan *plan, int64_t from_ms)
     return -1;
 }
 
+/* Whether a day's row begins within [start, end): after a change of the reporting zone old days stay where
+ * the old zone had them. */
+static bool has_day(struct plan *plan, int64_t start, int64_t end)
+{
+    sqlite3_stmt *stmt = plan->c->stmt[STMT_HEAD_DAY];
+
+    sqlite3_bind_int64(stmt, 1, start);
+    sqlite3_bind_int64(stmt, 2, end);
+    bool found = sqlite3_step(stmt) == SQLITE_ROW;
+    sqlite3_reset(stmt);
+    return found;
+}
+
 /* [from_ms, to_ms), part of a unit, from the rows of the log that the unit's row points to. */
 static int rows_add(struct plan *plan, enum plan_level level, int64_t from_ms, int64_t to_ms)
 {
@@ -179,6 +194,8 @@ static int rows_add(struct plan *plan, enum plan_level level, int64_t from_ms, i
     if (level == PLAN_DAY && start < k->dropped_before[PLAN_DAY])
         return refuse_gone(plan, from_ms);
     found = level_ids(plan, level, start, &part.first_id, &part.last_id);
+    if (found == 0 && level == PLAN_DAY)
+        found = has_day(plan, start, end) ? refuse(plan, from_ms, to_ms, start, end) : 0;
     if (found <= 0)
         return found;
     if (part.first_id <= k->log_dropped_id && from_ms <= k->log_dropped_ms)

@@ -19,6 +19,7 @@ struct plan_kept {
     int64_t folded;                         /* minutes before it are in their quarter and day */
     int64_t dropped_before[PLAN_LEVELS];    /* rows of a level before it are not to be used */
     int64_t log_dropped_id, log_dropped_ms; /* dispatches up to this id are gone; none of them was later */
+    int64_t session_dropped_before_ms;      /* totals of sessions that were silent since then may be gone */
     const struct zone *zone;                /* of the days; owned by the connection */
 };
 

@@ -10,7 +10,7 @@
 #define MINUTE_MS  60000
 #define QUARTER    15
 #define DAY_LONG   (25 * 60) /* minutes of the longest day */
-#define DAY_SHORT  (23 * 60)
+#define DAY_SHORT  (22 * 60) /* the clocks of a research station move by two hours */
 #define MINUTE_END (INT64_MAX / MINUTE_MS)
 
 /* Times are Unix minutes here. */

@@ -236,8 +236,13 @@ static int read_rest(struct tally *t)
 
 static int read_by_totals(struct tally *t, struct session_set *set)
 {
-    int64_t watermark;
+    int64_t watermark, gone = t->plan->kept.session_dropped_before_ms;
 
+    if (t->buckets.from_ms < gone) {
+        t->plan->refused_ms = t->buckets.from_ms;
+        t->plan->before_ms = t->plan->after_ms = gone;
+        return -1;
+    }
     if (watermark_read(t, &watermark) != 0 || read_totals(t, set, watermark) != 0 ||
         read_between(t, watermark + 1, INT64_MAX) != 0)
         return -1;

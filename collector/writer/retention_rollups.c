@@ -7,7 +7,7 @@
 #define DAY_ROW_CHUNK   64
 #define MINUTE_MS       60000LL
 #define QUARTER_MIN     15
-#define LONGEST_DAY_MIN (25 * 60)
+#define LONGEST_DAY_MIN (26 * 60)
 
 int retention_prepare_rollups(struct retention *r)
 {
@@ -34,7 +34,7 @@ int retention_prepare_rollups(struct retention *r)
     return retention_prepare_all(r, all, sizeof all / sizeof *all);
 }
 
-static int save_setting(struct retention *r, const char *name, int64_t value)
+int retention_save_setting(struct retention *r, const char *name, int64_t value)
 {
     sqlite3_bind_text(r->sql->save_setting, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_int64(r->sql->save_setting, 2, value);
@@ -51,7 +51,7 @@ static int drop_slabs(struct retention *r, enum retention_kind kind, sqlite3_stm
 
     while ((rc = retention_number(first, &start, &found)) == 0 && found && start < before &&
            !(*more = retention_is_time_up(r))) {
-        if (!saved && (rc = save_setting(r, setting, before)) != 0)
+        if (!saved && (rc = retention_save_setting(r, setting, before)) != 0)
             return rc;
         saved = true;
         sqlite3_bind_int64(slab, 1, start);
@@ -126,7 +126,7 @@ int retention_day(struct retention *r, int64_t now_ms, bool *more)
            start < before) {
         if ((*more = retention_is_time_up(r)))
             return 0;
-        if ((rc = save_setting(r, "day_dropped_before", before)) == 0)
+        if ((rc = retention_save_setting(r, "day_dropped_before", before)) == 0)
             rc = drop_day(r, start, more);
     }
     return rc;

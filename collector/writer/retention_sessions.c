@@ -110,9 +110,14 @@ static int drop_sessions(struct retention *r, int64_t before_ms, int64_t through
     while (rc == 0 && n == SESSION_CHUNK && !(*more = retention_is_time_up(r))) {
         if ((n = old_sessions(r, &r->session_at, before_ms, found)) < 0)
             return n;
+        int64_t gone_ms = -1;
         for (int i = 0; rc == 0 && i < n; i++)
-            if (found[i].last_id <= through && found[i].session < newest)
+            if (found[i].last_id <= through && found[i].session < newest) {
                 rc = drop_session(r, found[i].session);
+                gone_ms = found[i].last_ms; /* they come in this order */
+            }
+        if (rc == 0 && gone_ms >= 0)
+            rc = retention_save_setting(r, "session_dropped_before_ms", gone_ms + 1);
         if (n > 0)
             r->session_at = found[n - 1];
     }

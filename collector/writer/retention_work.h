@@ -48,6 +48,9 @@ int retention_number(sqlite3_stmt *stmt, int64_t *out, bool *found);
 /* Runs a DELETE and adds what it deleted to *count; *changes (may be NULL) is that of this run. */
 int retention_drop(struct retention *r, sqlite3_stmt *stmt, int64_t *count, int *changes);
 
+/* Notes in projection_setting how far something is gone; it never goes back. */
+int retention_save_setting(struct retention *r, const char *name, int64_t value);
+
 /* How far a kind of the log has been dropped. */
 int retention_through(struct retention *r, enum log_kind kind, int64_t *out);
 

@@ -127,7 +127,7 @@ static uint32_t note(struct rollup_cells *c, int64_t ts_ms, int64_t id)
 }
 
 /* Combinations are numbered from 1 on, so those of a minute lie in the index in blocks of neighbours:
- * it stays small in the processor's cache. A slot has 15 bits for the cell + 1, the rest is a tag, so
+ * it stays small in the processor's cache. A slot has 14 bits for the cell + 1, the rest is a tag, so
  * that other cells are seldom looked at. */
 static uint32_t find_cell(struct rollup_cells *c, uint32_t minute, uint32_t dims)
 {

@@ -193,7 +193,7 @@ CREATE TABLE projection (
 INSERT INTO projection VALUES ('usage', 0), ('session', 0);
 
 -- What the projections were made with. reporting_zone: an IANA name; folded_minute: all minutes
--- before it are in their quarter and day.
+-- before it are in their quarter and day; x_dropped_before: retention has taken what was before.
 CREATE TABLE projection_setting (
     name  TEXT PRIMARY KEY,
     value NOT NULL

@@ -128,6 +128,12 @@ def test_a_backup_never_replaces_unless_it_is_told():
         tollgate(lab, "backup", target, "--database", c.database, "--force")
         assert len(rows(target)) == 10
         assert only(lab, "b") == ["b.db"]
+        alias = lab.path("alias.db")
+        os.symlink(c.database, alias)
+        for itself in (c.database, alias, c.database + "-wal", c.database + "-lock"):
+            assert "itself" in tollgate(lab, "backup", itself, "--database", c.database, "--force", status=1)
+        c.post("/v1/events", [call(i) for i in range(10, 20)]).ok()
+        assert c.stored() == 20
 
 
 def test_the_default_database_is_the_daemons():
@@ -309,6 +315,9 @@ def test_rebuild_finds_and_mends_differences():
         text = tollgate(lab, "rebuild", "--check", "--database", c.database)  # while it runs
         assert text.count("no difference") == 2 and "usage" in text and "session" in text
         assert "in use" in tollgate(lab, "rebuild", "--database", c.database, status=1)
+        alias = lab.path("alias.db")
+        os.symlink(c.database, alias)
+        assert "in use" in tollgate(lab, "rebuild", "--database", alias, status=1)
         c.stop()
         with opened(c.database, "rw") as db, db:
             assert db.execute("UPDATE projection_session SET calls = calls + 1").rowcount == 7

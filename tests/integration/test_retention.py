@@ -166,5 +166,9 @@ def test_kill_while_it_deletes():
         c.start()
         wait_until("all has gone", lambda: c.stored() == 0, 120)
         assert c.usage(bucket="1d")["totals"]["calls"] == 36_000
+        # Their calls are not told as those of no session, once the sessions have gone.
+        wait_until("sessions have gone", lambda: c.sql("SELECT count(*) FROM projection_session")[0][0] <= 1, 60)
+        refused = c.get("/v1/usage", **{"from": "-20d", "group_by": "session"})
+        assert refused.status == 422 and "kept" in refused.text(), refused.text()
         c.stop()
         lab.run("tollgate", "rebuild", "--check", "--database", c.database).finish(60)
