@@ -3,7 +3,8 @@
  * restore: puts a backup where the collector's database is. At every moment there is one whole
  * database under its name, the old one or the new one: what the old one still had in its write-ahead
  * log is written into it first, then the log is removed (SQLite would mix it into the new file), then
- * the new file takes the name. The old one stays beside it.
+ * the new file takes the name (where the file system knows no links, the name is nobody's for a moment).
+ * The old one stays beside it.
  */
 #include <errno.h>
 #include <limits.h>
