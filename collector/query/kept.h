@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEPT_BYTES     (6u << 20)
+#define KEPT_BYTES     (8u << 20)
 #define KEPT_ONE_BYTES (2u << 20)  /* more than that is not kept */
 #define KEPT_WORTH     (48u << 10) /* bytes of slabs that are worth adding up once for all */
 #define KEPT_BATCH     (2u << 20)  /* of slabs that are in memory at a time while they are added up */

@@ -3,8 +3,9 @@
  * The parts of a bucket are cut into runs of slabs that change together: all that are over, and each one
  * that is still growing. What is worth it is added up by the request's units, once, and kept (kept.h)
  * as one slab, in which each unit is called by one of its combinations; so what is kept is read as any
- * slab is. A long run that is over is kept by itself, for it stays as it is; the rest of the bucket is
- * kept together, but for the minute that is under way, which changes all the time.
+ * slab is. A long run that is over is kept by itself, for it stays as it is; all of the bucket but the
+ * minute that is under way, which changes all the time, is kept as one sum, made of those anew when any of it
+ * changes: once a minute, mostly.
  *
  * The version of a run is made of the revisions of its slabs, of which the writer gives each slab another
  * one, drawn at random, whenever it writes it.
@@ -31,6 +32,8 @@ struct tally_run {
     size_t bytes;
     enum run_kind kind;
     struct kept_version version;
+    const uint8_t *at; /* its sum, once it has been added up by itself; borrowed */
+    size_t len;
 };
 
 static int no_memory(struct tally *t)
@@ -200,8 +203,8 @@ static void run_version(const struct tally *t, struct tally_run *r)
     tg_hash128((const unsigned char *)&t->head[r->first], r->count * sizeof *t->head, r->version.hash);
 }
 
-/* The version of all the runs of the rest. */
-static void rest_version(struct tally *t, struct kept_version *out)
+/* The version of all that is not live. */
+static void closed_version(struct tally *t, struct kept_version *out)
 {
     struct {
         int64_t level, first, last, sign;
@@ -210,7 +213,7 @@ static void rest_version(struct tally *t, struct kept_version *out)
 
     for (size_t i = 0; i < t->runs; i++) {
         struct tally_run *r = &t->run[i];
-        if (r->kind != RUN_REST)
+        if (r->kind == RUN_LIVE)
             continue;
         run_version(t, r);
         all.level = r->level;
@@ -225,27 +228,23 @@ static void rest_version(struct tally *t, struct kept_version *out)
 
 /* ------------------------------------------------------------------- sums */
 
-/* Adds what is kept under this key, or what t->part has come to: that is packed, and kept if it can be. */
-static int kept_add(struct tally *t, const struct kept_key *key, const struct kept_version *version,
-                    const struct kept_sum *sum, int sign)
+/* Packs what t->part has come to, and keeps it if it can be. The list gets the bytes. */
+static int part_keep(struct tally *t, const struct kept_key *key, const struct kept_version *version,
+                     struct tally_list *list, const uint8_t **at, size_t *len)
 {
-    struct tally_bytes bytes = { .kept = sum };
     struct slab_bytes made = { 0 };
 
-    if (!sum) {
-        if (part_pack(t, &made) != 0) {
-            slab_bytes_fini(&made);
-            return -1;
-        }
-        bytes.kept = kept_put(pool_sums(t->c), key, version, made.at, made.len);
-        if (!bytes.kept)
-            bytes.owned = made.at;
-        else
-            slab_bytes_fini(&made);
+    if (part_pack(t, &made) != 0) {
+        slab_bytes_fini(&made);
+        return -1;
     }
-    const uint8_t *at = bytes.kept ? bytes.kept->at : bytes.owned;
-    size_t len = bytes.kept ? bytes.kept->len : made.len;
-    return list_add(t, &t->bytes, bytes, len) == 0 ? slab_add(t, &t->sum, at, len, sign) : -1;
+    const struct kept_sum *sum = kept_put(pool_sums(t->c), key, version, made.at, made.len);
+    struct tally_bytes bytes = { .owned = sum ? NULL : made.at, .kept = sum };
+    *at = sum ? sum->at : made.at;
+    *len = made.len;
+    if (sum)
+        slab_bytes_fini(&made);
+    return list_add(t, list, bytes, *len);
 }
 
 static struct kept_key key_of(const struct tally *t, int64_t from, int64_t to, uint64_t level)
@@ -256,23 +255,45 @@ static struct kept_key key_of(const struct tally *t, int64_t from, int64_t to, u
     return key;
 }
 
-/* A long run that is over. */
-static int long_add(struct tally *t, struct tally_run *r)
+/* Adds up a long run that is over, by itself, unless that is kept. The list gets the bytes. */
+static int long_sum(struct tally *t, struct tally_run *r, struct tally_list *list)
 {
     struct kept_key key =
         key_of(t, t->head[r->first].start, t->head[r->first + r->count - 1].start + 1, r->level);
     struct tally_list read = { 0 };
-    const struct kept_sum *sum;
-    int result = 0;
 
     run_version(t, r);
-    sum = kept_get(pool_sums(t->c), &key, &r->version);
+    const struct kept_sum *sum = kept_get(pool_sums(t->c), &key, &r->version);
+    if (sum) {
+        r->at = sum->at;
+        r->len = sum->len;
+        return list_add(t, list, (struct tally_bytes){ .kept = sum }, sum->len);
+    }
     slab_sum_reset(&t->part);
-    if (!sum)
-        result = run_read(t, r, &t->part, &read, 1);
+    int result = run_read(t, r, &t->part, &read, 1);
     if (result == 0)
-        result = kept_add(t, &key, &r->version, sum, r->sign);
+        result = part_keep(t, &key, &r->version, list, &r->at, &r->len);
     tally_list_fini(&read);
+    return result;
+}
+
+static int longs_sum(struct tally *t, struct tally_list *list)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < t->runs && result == 0; i++)
+        result = t->run[i].kind == RUN_LONG ? long_sum(t, &t->run[i], list) : 0;
+    return result;
+}
+
+static int longs_add(struct tally *t, struct slab_sum *to)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < t->runs && result == 0; i++) {
+        const struct tally_run *r = &t->run[i];
+        result = r->kind == RUN_LONG ? slab_add(t, to, r->at, r->len, r->sign) : 0;
+    }
     return result;
 }
 
@@ -287,23 +308,41 @@ static int runs_read(struct tally *t, enum run_kind kind, struct slab_sum *to, s
     return result;
 }
 
-static int rest_add(struct tally *t)
+/* Adds up all that is not live into t->part. The rest comes first: what long runs are taken out of is in it.
+ */
+static int closed_sum(struct tally *t, const struct kept_key *key, const struct kept_version *version,
+                      const uint8_t **at, size_t *len)
 {
-    struct kept_key key = key_of(t, t->plan->from_ms, t->plan->to_ms, PLAN_LEVELS);
-    struct tally_list read = { 0 };
-    struct kept_version version;
-    const struct kept_sum *sum;
-    int result = 0;
+    struct tally_list longs = { 0 }, read = { 0 };
+    int result = longs_sum(t, &longs);
 
-    rest_version(t, &version);
-    sum = kept_get(pool_sums(t->c), &key, &version);
     slab_sum_reset(&t->part);
-    if (!sum)
+    if (result == 0)
         result = runs_read(t, RUN_REST, &t->part, &read);
     if (result == 0)
-        result = kept_add(t, &key, &version, sum, 1);
+        result = longs_add(t, &t->part);
+    if (result == 0)
+        result = part_keep(t, key, version, &t->bytes, at, len);
+    tally_list_fini(&longs);
     tally_list_fini(&read);
     return result;
+}
+
+/* All that is not live, as one sum. */
+static int closed_add(struct tally *t)
+{
+    struct kept_key key = key_of(t, t->plan->from_ms, t->plan->to_ms, PLAN_LEVELS);
+    struct kept_version version;
+    const uint8_t *at;
+    size_t len;
+
+    closed_version(t, &version);
+    const struct kept_sum *sum = kept_get(pool_sums(t->c), &key, &version);
+    if (!sum)
+        return closed_sum(t, &key, &version, &at, &len) == 0 ? slab_add(t, &t->sum, at, len, 1) : -1;
+    return list_add(t, &t->bytes, (struct tally_bytes){ .kept = sum }, sum->len) == 0
+               ? slab_add(t, &t->sum, sum->at, sum->len, 1)
+               : -1;
 }
 
 /* ------------------------------------------------------------------- runs */
@@ -381,25 +420,27 @@ static int runs_find(struct tally *t, const struct plan_part *part)
     return 0;
 }
 
-/* A unit that something is taken out of is a part, and so a run, of its own, and belongs to the rest: the
- * rest is never less than nothing, wherever what is taken out belongs. */
+/* A unit that something is taken out of is a part, and so a run, of its own, and belongs to the rest: what is
+ * not live is never less than nothing, wherever what is taken out belongs. */
 int tally_slabs(struct tally *t)
 {
     const struct plan *plan = t->plan;
-    size_t rest = 0;
+    size_t rest = 0, longs = 0;
     int result = 0;
 
     t->heads = t->runs = 0;
     for (size_t i = 0; i < plan->parts && result == 0; i++)
         result = plan->part[i].raw ? 0 : runs_find(t, &plan->part[i]);
-    for (size_t i = 0; i < t->runs && result == 0; i++) {
+    for (size_t i = 0; i < t->runs; i++) {
         rest += t->run[i].kind == RUN_REST ? t->run[i].bytes : 0;
-        if (t->run[i].kind == RUN_LONG)
-            result = long_add(t, &t->run[i]);
+        longs += t->run[i].kind == RUN_LONG;
     }
-    if (result == 0 && rest >= kept_worth(pool_sums(t->c)))
-        result = rest_add(t);
-    else if (result == 0)
+    if (result == 0 && (rest >= kept_worth(pool_sums(t->c)) || longs > 1)) {
+        result = closed_add(t);
+    } else if (result == 0) {
         result = runs_read(t, RUN_REST, &t->sum, &t->bytes);
+        if (result == 0 && (result = longs_sum(t, &t->bytes)) == 0)
+            result = longs_add(t, &t->sum);
+    }
     return result == 0 ? runs_read(t, RUN_LIVE, &t->sum, &t->bytes) : -1;
 }
