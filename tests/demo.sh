@@ -51,7 +51,10 @@ cat <<TEXT
     curl -s '$URL/v1/usage?from=-1h&group_by=agent'
     curl -s '$URL/v1/events?limit=3'
     $BUILD/tollgate --url $URL tail
+    curl -sN '$URL/v1/stream?kind=dispatch'
     $BUILD/tollgate --url $URL usage --by model,status --bucket 1m
+    $BUILD/tollgate --url $URL sessions --order=-tokens
+    $BUILD/tollgate --url $URL models
     $BUILD/tollgate --url $URL status
     kill -9 $collector     # the gateway does not notice; start the collector again with
     $BUILD/tollgated -c $DIR/tollgate.yaml
@@ -59,4 +62,4 @@ cat <<TEXT
   Ctrl-C ends the demo and removes $DIR.
 TEXT
 wait "$gateway" || true
-cat "$DIR/gateway.log"
+grep -v '^look at them' "$DIR/gateway.log" # it is about to go

@@ -4,12 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "leb128.h"
 #include "sketch.h"
-
-#define DAMAGED   (-1)
-#define NO_MEMORY (-2)
-#define HEAD_MAX  (1 + (2 + SLAB_COLUMNS) * LEB128_MAX)
+#include "slab_pack.h"
 
 struct slab_sum_slab {
     struct slab_view view;
@@ -123,7 +119,7 @@ static int numbers_add(struct slab_sum *s, const struct slab_view *v, int sign, 
         if (c != SLAB_CALLS && *at == SLAB_CALLS_ALL && end - at == 1)
             column = s->calls;
         else if (slab_read(v, c, s->calls, column) != 0)
-            return DAMAGED;
+            return SLAB_DAMAGED;
         column_add(s->number[c - SLAB_CALLS], column, unit, v->cells, sign);
     }
     return 0;
@@ -140,7 +136,7 @@ static int sketches_find(struct slab_sum *s, const struct slab_view *v, enum sla
     for (uint32_t i = 0; i < v->cells; i++) {
         int n = slab_points_cell(&points);
         if (n < 0)
-            return DAMAGED;
+            return SLAB_DAMAGED;
         if (unit[i] == SLAB_SUM_NONE)
             continue;
         cell->unit = unit[i];
@@ -159,13 +155,13 @@ int slab_sum_add(struct slab_sum *s, const struct slab_view *v, int sign, const 
     int found = 0;
 
     if (!units_room(s, units) || !columns_room(s, v->cells) || !slab_room(s, v->cells))
-        return NO_MEMORY;
+        return SLAB_NO_MEMORY;
     if (numbers_add(s, v, sign, unit) != 0)
-        return DAMAGED;
+        return SLAB_DAMAGED;
     for (enum slab_sketch i = 0; i < SLAB_SKETCHES && found >= 0; i++)
         found = sketches_find(s, v, i, unit, s->cell + s->cells);
     if (found < 0)
-        return DAMAGED;
+        return SLAB_DAMAGED;
     s->slab[s->slabs++] = (struct slab_sum_slab){ *v, sign };
     s->cells += (uint32_t)found;
     return 0;
@@ -181,7 +177,7 @@ int slab_sum_sort(struct slab_sum *s)
     s->order = order ? order : s->order;
     s->first = first ? first : s->first;
     if (!first)
-        return NO_MEMORY;
+        return SLAB_NO_MEMORY;
     memset(first, 0, ((size_t)s->units + 2) * sizeof *first);
     for (uint32_t i = 0; i < s->cells; i++)
         first[s->cell[i].unit + 2]++;
@@ -214,13 +210,13 @@ int slab_sum_sketch(const struct slab_sum *s, uint32_t unit, enum slab_sketch wh
         struct slab_points p = slab_points(&slab->view, SLAB_LATENCY_SKETCH + which);
         p.at += cell->at[which];
         if (slab_points_cell(&p) <= 0 || leb128_get(p.at, p.end, &first) == NULL)
-            return DAMAGED;
+            return SLAB_DAMAGED;
         if (slab->sign > 0)
             slab_points_add(&p, counts);
         else
             points_take_out(&p, counts);
         if (p.damaged)
-            return DAMAGED;
+            return SLAB_DAMAGED;
         range->first = first < range->first ? (uint32_t)first : range->first;
         range->end = p.bucket > range->end ? p.bucket : range->end;
     }
@@ -229,28 +225,10 @@ int slab_sum_sketch(const struct slab_sum *s, uint32_t unit, enum slab_sketch wh
 
 /* ---------------------------------------------------------------- packing */
 
-static bool reserve(struct slab_bytes *b, size_t more)
-{
-    size_t room = (b->len + more) * 3 / 2 + 4096;
-
-    if (b->room - b->len >= more)
-        return true;
-    uint8_t *fresh = realloc(b->at, room);
-    if (fresh) {
-        b->at = fresh;
-        b->room = room;
-    }
-    return fresh != NULL;
-}
-
-static void put(struct slab_bytes *b, uint64_t n)
-{
-    b->len = (size_t)(leb128_put(b->at + b->len, n) - b->at);
-}
-
 /* A cell of the sum: a unit that has anything, and its name. */
 struct named {
-    uint32_t dims, unit;
+    int64_t dims;
+    uint32_t unit;
 };
 
 static int named_order(const void *a, const void *b)
@@ -276,127 +254,63 @@ static struct named *name(const struct slab_sum *s, const uint32_t *dims, uint32
     return named;
 }
 
-static void fixed_put(struct slab_bytes *b, uint64_t n, unsigned width)
+/* A column of the cells, in their order. */
+static struct slab_numbers gather(const int64_t *number, const struct named *cell, uint32_t cells,
+                                  int64_t *to)
 {
-    for (unsigned i = 0; i < width; i++, n >>= 8)
-        b->at[b->len++] = (uint8_t)n;
-}
-
-/* The mode is chosen as slab.h says, but that none is SLAB_CALLS_ALL or SLAB_CALLS_SOME. */
-static bool numbers_pack(const int64_t *number, const struct named *cell, uint32_t cells,
-                         struct slab_bytes *out)
-{
-    uint64_t any = 0;
-    size_t plain = 0;
-
-    if (!reserve(out, 2 + (size_t)cells * LEB128_MAX))
-        return false;
-    for (uint32_t i = 0; i < cells; i++) {
-        any |= (uint64_t)number[cell[i].unit];
-        plain += leb128_size((uint64_t)number[cell[i].unit]);
-    }
-    unsigned width = any ? (71 - (unsigned)__builtin_clzll(any)) / 8 : 0;
-    bool fixed = any && 3 * plain >= 2 * (size_t)width * cells;
-    out->at[out->len++] = !any ? SLAB_ZERO : fixed ? SLAB_FIXED : SLAB_PLAIN;
-    if (fixed)
-        out->at[out->len++] = (uint8_t)width;
-    for (uint32_t i = 0; i < cells && any; i++) {
-        if (fixed)
-            fixed_put(out, (uint64_t)number[cell[i].unit], width);
-        else
-            put(out, (uint64_t)number[cell[i].unit]);
-    }
-    return true;
-}
-
-static bool dims_pack(const struct named *cell, uint32_t cells, struct slab_bytes *out)
-{
-    if (!reserve(out, (size_t)cells * LEB128_MAX))
-        return false;
     for (uint32_t i = 0; i < cells; i++)
-        put(out, cell[i].dims - (i > 0 ? cell[i - 1].dims : 0));
-    return true;
+        to[i] = number[cell[i].unit];
+    return (struct slab_numbers){ to, sizeof *to };
 }
 
-/* Packs counts and clears them. */
-static bool sketch_pack(int64_t *counts, struct slab_sum_range range, struct slab_bytes *out)
+static int numbers_pack(const struct slab_sum *s, const struct named *cell, uint32_t cells,
+                        struct slab_packer *p)
 {
-    uint32_t points = 0, last = 0;
+    int64_t *column = malloc((2 * (size_t)cells + 1) * sizeof *column);
+    int rc = column ? 0 : SLAB_NO_MEMORY;
 
-    for (uint32_t i = range.first; i < range.end; i++)
-        points += counts[i] != 0;
-    if (!reserve(out, (1 + 2 * (size_t)points) * LEB128_MAX))
-        return false;
-    put(out, points);
-    for (uint32_t i = range.first; i < range.end; i++) {
-        if (counts[i] == 0)
-            continue;
-        put(out, i - last);
-        put(out, (uint64_t)counts[i]);
-        counts[i] = 0;
-        last = i;
+    for (unsigned c = SLAB_CALLS; c < SLAB_LATENCY_SKETCH && rc == 0; c++) {
+        int64_t *to = c == SLAB_CALLS ? column : column + cells;
+        rc = slab_pack_numbers(p, c, gather(s->number[c - SLAB_CALLS], cell, cells, to), cells,
+                               (struct slab_numbers){ column, sizeof *column });
     }
-    return true;
+    free(column);
+    return rc;
 }
 
 static int sketches_pack(const struct slab_sum *s, const struct named *cell, uint32_t cells,
-                         enum slab_sketch which, struct slab_bytes *out)
+                         enum slab_sketch which, struct slab_packer *p)
 {
+    struct slab_sketch_out out = slab_sketch_start(p->out);
     int64_t counts[SKETCH_BUCKETS] = { 0 };
 
     for (uint32_t i = 0; i < cells; i++) {
         struct slab_sum_range range = SLAB_SUM_NO_RANGE;
         if (slab_sum_sketch(s, cell[i].unit, which, counts, &range) != 0)
-            return DAMAGED;
-        if (!sketch_pack(counts, range, out))
-            return NO_MEMORY;
+            return SLAB_DAMAGED;
+        if (slab_sketch_cell(&out, range.end > range.first ? range.end - range.first : 0) != 0)
+            return SLAB_NO_MEMORY;
+        slab_sketch_counts(&out, counts, range.first, range.end);
+        slab_sketch_cell_end(&out);
     }
+    slab_sketch_end(&out, &p->size[SLAB_LATENCY_SKETCH + which]);
     return 0;
-}
-
-static int column_pack(const struct slab_sum *s, const struct named *cell, uint32_t cells, unsigned column,
-                       struct slab_bytes *out)
-{
-    if (column == SLAB_DIMS)
-        return dims_pack(cell, cells, out) ? 0 : NO_MEMORY;
-    if (column >= SLAB_LATENCY_SKETCH)
-        return sketches_pack(s, cell, cells, column - SLAB_LATENCY_SKETCH, out);
-    return numbers_pack(s->number[column - SLAB_CALLS], cell, cells, out) ? 0 : NO_MEMORY;
-}
-
-/* Writes the head before the columns, for which HEAD_MAX bytes have been left. */
-static void head_pack(uint32_t cells, const size_t size[SLAB_COLUMNS], struct slab_bytes *out)
-{
-    uint8_t head[HEAD_MAX], *at = head;
-
-    *at++ = SLAB_VERSION;
-    at = leb128_put(at, cells);
-    at = leb128_put(at, SLAB_COLUMNS);
-    for (int i = 0; i < SLAB_COLUMNS; i++)
-        at = leb128_put(at, size[i]);
-    size_t len = (size_t)(at - head);
-    memmove(out->at + len, out->at + HEAD_MAX, out->len - HEAD_MAX);
-    memcpy(out->at, head, len);
-    out->len -= HEAD_MAX - len;
 }
 
 int slab_sum_pack(const struct slab_sum *s, const uint32_t *dims, struct slab_bytes *out)
 {
-    size_t size[SLAB_COLUMNS];
+    struct slab_packer p;
     uint32_t cells;
     struct named *cell = name(s, dims, &cells);
-    int rc = cell && reserve(out, HEAD_MAX) ? 0 : NO_MEMORY;
+    int rc = cell ? slab_packer_start(&p, out) : SLAB_NO_MEMORY;
 
-    out->len = HEAD_MAX;
-    for (unsigned i = 0; i < SLAB_COLUMNS && rc == 0; i++) {
-        size_t before = out->len;
-        rc = column_pack(s, cell, cells, i, out);
-        size[i] = out->len - before;
-    }
-    if (rc == 0)
-        head_pack(cells, size, out);
-    else
-        out->len = 0;
+    out->len = rc == 0 ? out->len : 0;
+    if (rc == 0 && (rc = slab_pack_dims(&p, (struct slab_numbers){ &cell->dims, sizeof *cell }, cells)) == 0)
+        rc = numbers_pack(s, cell, cells, &p);
+    for (enum slab_sketch i = 0; i < SLAB_SKETCHES && rc == 0; i++)
+        rc = sketches_pack(s, cell, cells, i, &p);
+    if (cell)
+        rc = slab_packer_end(&p, cells, rc);
     free(cell);
     return rc;
 }

@@ -165,11 +165,17 @@ static void publish_gauges(struct writer *w)
     count_set(&c->combinations_known, j->names.combinations.known);
     count_set(&c->combinations_limit, j->names.combinations.bound);
     count_set(&c->streams_known, w->streams.used);
+}
+
+/* Now and then: what file and memory take. Batches, pages and answers come and go, and the holes that they
+ * leave between what stays would add up. */
+static void look_at_sizes(struct writer *w)
+{
     if (mono_left(w->sizes_due) > 0)
         return;
     w->sizes_due = mono_after(mono_now(), SIZES_MS);
     publish_sizes(w);
-    malloc_trim(0); /* batches, pages and answers come and go: the holes between what stays would add up */
+    malloc_trim(0);
 }
 
 /* ------------------------------------------------------------- projections */
@@ -339,6 +345,7 @@ static void run_transaction(struct writer *w, bool last)
     answer(w, false);
     checkpoint(w);
     publish_gauges(w);
+    look_at_sizes(w);
 }
 
 /* ---------------------------------------------------------------- retention */
@@ -382,6 +389,7 @@ static void drop_old(struct writer *w)
     publish_deleted(w);
     checkpoint(w);
     publish_gauges(w);
+    look_at_sizes(w);
 }
 
 /* ------------------------------------------------------------------- thread */
@@ -482,6 +490,7 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
     count_set(&counters->store_writable, 1);
     count_set(&counters->queue_events_limit, (int64_t)queue_capacity(queue));
     publish_gauges(w);
+    look_at_sizes(w);
     if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
         snprintf(error, STORE_ERROR_MAX, "cannot start the writer's thread");
         close_all(w);

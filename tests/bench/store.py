@@ -51,8 +51,9 @@ def preload(lab, c, events):
 @contextlib.contextmanager
 def live(lab, c, first, rate=LIVE_RATE):
     """rate events a second come in meanwhile; what really came is noted."""
+    before = c.metric("tollgate_events_stored_total")
     p = load(lab, c, rate * 3600, first=first, rate=rate, burst_ms=BURST_MS)
-    time.sleep(1)
+    harness.wait_until("the first of them", lambda: c.metric("tollgate_events_stored_total") > before)
     stored, begun = c.metric("tollgate_events_stored_total"), time.monotonic()
     try:
         yield

@@ -1,47 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "collector/writer/partitions.h"
+#include "writer_db.h"
 
 #define DAY_MS 86400000LL
 #define NOW_MS (20000 * DAY_MS)
 
-static char dir[64], path[128];
 static struct store store;
 
 static int open_store(void **state)
 {
-    char error[STORE_ERROR_MAX];
-
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tollgate-partitions-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/t.db", dir);
-    return store_open(&store, path, "full", error);
+    make_dir(state);
+    db_open(&store);
+    return 0;
 }
 
 static int close_store(void **state)
 {
-    char command[128];
-
-    (void)state;
     store_close(&store);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
+    return remove_dir(state);
 }
 
 static int64_t ask(const char *sql)
 {
-    int64_t n = -1;
-
-    assert_int_equal(store_number(&store, sql, &n), 0);
-    return n;
+    return db_ask(&store, sql);
 }
 
 static struct retention_ages *ages_of(struct retention_ages *ages, int64_t dispatch, int64_t message,
@@ -195,14 +176,15 @@ static void a_restart_goes_on_where_the_file_ends(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
+
+#define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
     const struct CMUnitTest tests[] = {
-        TEST(the_pieces_say_what_is_in_them),
-        TEST(a_new_day_begins_a_new_piece),
-        TEST(pieces_are_a_tenth_of_the_shortest_age),
-        TEST(a_piece_has_a_bounded_number_of_rows),
-        TEST(memory_is_bounded),
-        TEST(a_restart_goes_on_where_the_file_ends),
+        STORE_TEST(the_pieces_say_what_is_in_them),
+        STORE_TEST(a_new_day_begins_a_new_piece),
+        STORE_TEST(pieces_are_a_tenth_of_the_shortest_age),
+        STORE_TEST(a_piece_has_a_bounded_number_of_rows),
+        STORE_TEST(memory_is_bounded),
+        STORE_TEST(a_restart_goes_on_where_the_file_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,38 +2,22 @@
  *
  * Slice by slice: what is too old goes, nothing else does, and after each slice the file is consistent.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "collector/writer/retention.h"
+#include "writer_db.h"
 
 #define SECOND    1000LL
 #define DAY_MS    86400000LL
 #define NOW_MS    (20000 * DAY_MS)
 #define STEPS_MAX 100000
 
-static char dir[64], path[128];
 static struct store store;
 static struct retention retention;
 static struct retention_ages ages;
 
 static int open_store(void **state)
 {
-    char error[STORE_ERROR_MAX];
-
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tollgate-retention-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/t.db", dir);
-    assert_int_equal(store_open(&store, path, "full", error), 0);
-    sqlite3_exec(store.db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
+    make_dir(state);
+    db_open(&store);
     for (int kind = 0; kind < RETENTION_KINDS; kind++)
         retention_set_age(&ages, (enum retention_kind)kind, RETENTION_FOREVER);
     return retention_init(&retention, &store, NULL, &ages);
@@ -41,21 +25,14 @@ static int open_store(void **state)
 
 static int close_store(void **state)
 {
-    char command[128];
-
-    (void)state;
     retention_fini(&retention);
     store_close(&store);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
+    return remove_dir(state);
 }
 
 static int64_t ask(const char *sql)
 {
-    int64_t n = -1;
-
-    assert_int_equal(store_number(&store, sql, &n), 0);
-    return n;
+    return db_ask(&store, sql);
 }
 
 static void run(const char *format, ...)
@@ -498,24 +475,25 @@ static void freed_pages_are_used_again(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
+
+#define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
     const struct CMUnitTest tests[] = {
-        TEST(rows_go_piece_by_piece_and_kind_by_kind),
-        TEST(a_backlog_goes_in_many_slices),
-        TEST(nothing_goes_before_it_is_in_every_projection),
-        TEST(a_clock_that_was_ahead_keeps_nothing),
-        TEST(the_quarantine_loses_what_is_old),
-        TEST(minutes_go_by_whole_quarters_once_folded),
-        TEST(quarters_go_by_whole_days),
-        TEST(days_go_with_their_rows),
-        TEST(what_is_kept_for_ever_stays),
-        TEST(silent_sessions_go_with_their_names),
-        TEST(a_root_stays_while_it_is_needed),
-        TEST(sessions_wait_for_what_is_not_flushed),
-        TEST(the_cache_of_names_forgets_with_them),
-        TEST(spans_follow_the_log),
-        TEST(a_slice_that_fails_leaves_no_trace),
-        TEST(freed_pages_are_used_again),
+        STORE_TEST(rows_go_piece_by_piece_and_kind_by_kind),
+        STORE_TEST(a_backlog_goes_in_many_slices),
+        STORE_TEST(nothing_goes_before_it_is_in_every_projection),
+        STORE_TEST(a_clock_that_was_ahead_keeps_nothing),
+        STORE_TEST(the_quarantine_loses_what_is_old),
+        STORE_TEST(minutes_go_by_whole_quarters_once_folded),
+        STORE_TEST(quarters_go_by_whole_days),
+        STORE_TEST(days_go_with_their_rows),
+        STORE_TEST(what_is_kept_for_ever_stays),
+        STORE_TEST(silent_sessions_go_with_their_names),
+        STORE_TEST(a_root_stays_while_it_is_needed),
+        STORE_TEST(sessions_wait_for_what_is_not_flushed),
+        STORE_TEST(the_cache_of_names_forgets_with_them),
+        STORE_TEST(spans_follow_the_log),
+        STORE_TEST(a_slice_that_fails_leaves_no_trace),
+        STORE_TEST(freed_pages_are_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ sources() {
     decode) echo "$base collector/ingest/decode.c collector/ingest/named.c" ;;
     post) echo "$base collector/ingest/decode.c collector/ingest/named.c collector/ingest/post.c" ;;
     config) echo "$base collector/daemon/config.c" ;;
-    slab) echo "collector/base/slab.c collector/base/slab_merge.c" ;;
+    slab) echo "collector/base/slab.c collector/base/slab_merge.c collector/base/slab_pack.c" ;;
     esac
 }
 
