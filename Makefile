@@ -51,7 +51,7 @@ pc_libs   = $(shell $(PKG_CONFIG) --libs $(1))
 # ------------------------------------------------------------------- sources
 CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c),$(wildcard emitter/*.c))
 EMITTER_SRC   := $(filter-out emitter/ship.c,$(wildcard emitter/*.c))
-COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base daemon ingest writer query http))))
+COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base govern daemon ingest writer query http))))
 CLI_SRC       := $(wildcard collector/cli/*.c)
 MIGRATIONS    := $(sort $(wildcard schema/sql/*.sql))
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * budget.h: what an operator allows: whose calls, how much of what, over which time, and what happens at
+ * the limit. From JSON (the configuration's YAML becomes JSON first) and back. Immutable once made.
+ */
+#ifndef COLLECTOR_BUDGET_H
+#define COLLECTOR_BUDGET_H
+
+#include "scope.h"
+#include "window.h"
+
+#define BUDGET_NAME_MAX   64 /* bytes: letters, digits, . _ - */
+#define BUDGET_PER_MAX    4
+#define BUDGET_ALERTS_MAX 16
+#define BUDGETS_MAX       10000
+
+enum unit { UNIT_NONE, UNIT_USD, UNIT_TOKENS, UNIT_CALLS }; /* usd: nano-dollars. As on the wire */
+enum action { ACTION_ALLOW, ACTION_WARN, ACTION_DOWNGRADE, ACTION_DELAY, ACTION_BLOCK }; /* as on the wire */
+enum counts_from {
+    COUNTS_WINDOW,
+    COUNTS_NOW,
+    COUNTS_AT
+}; /* the start of the running window; the definition; a time */
+
+struct budget {
+    char name[BUDGET_NAME_MAX + 1];
+    struct scope scope;
+    struct {
+        uint8_t field;     /* enum subject_field; SUBJECT_TAG */
+        char *tag;         /* owned; else NULL */
+    } per[BUDGET_PER_MAX]; /* each value, or combination of values, has the limit for itself */
+    unsigned pers;         /* 0: all calls in the scope together */
+    enum unit unit;
+    int64_t limit; /* in unit, above 0 */
+    struct window window;
+    struct zone *zone;                /* owned; NULL where the window has none */
+    uint8_t alert[BUDGET_ALERTS_MAX]; /* percent of the limit, 1 to 100, upwards */
+    unsigned alerts;
+    enum action action;         /* at the limit; ACTION_WARN is called "alert" in definitions */
+    char *use_model, *use_lane; /* owned; of a downgrade at least one; else NULL */
+    int64_t delay_ms;           /* of a delay, else 0 */
+    bool strict;                /* an expired reservation is presumed spent; what has no price is denied */
+    bool on_error_closed;       /* when the collector cannot be asked: block; else allow */
+    enum counts_from counts_from;
+    int64_t counts_from_ms; /* of COUNTS_AT */
+    bool shadow;            /* decides and records, stops nobody */
+};
+
+/* {"name": "daily", "scope": {...}, "per": "agent" or ["agent","model"], "unit": "usd|tokens|calls", "limit":
+ * "5 usd" or 5 (then unit is needed) or "200k tokens", "window": "day", "timezone": "Europe/Berlin",
+ * "alerts": [50, 80], "action": "alert|downgrade|delay|block", "use": {"model": ..., "lane": ...}, "delay":
+ * "30s", "strict": false, "on_error": "open|closed", "counts_from": "window|now|2026-11-01T00:00:00Z",
+ * "shadow": false} name, limit and window are needed; the rest has the defaults: everything; all together;
+ * usd; zone (borrowed for the call); [50, 80, 100]; block; open; window; false. WINDOW_SESSION implies per
+ * session (or root_session, where per says so). On success *out is owned by the caller; on failure -1, *fault
+ * says why, *out is untouched. */
+int budget_parse(const json_t *definition, const char *zone, struct budget **out, struct fault *fault);
+void budget_free(struct budget *b); /* NULL is fine */
+
+/* Every field, as budget_parse takes it; a new reference. The same budget gives the same text when dumped
+ * with JSON_SORT_KEYS. */
+json_t *budget_json(const struct budget *b);
+
+/* Whether both count the same: scope, per, unit, window, zone, counts_from. Then a change of the rest goes on
+ * with what was counted. */
+bool budget_counts_alike(const struct budget *a, const struct budget *b);
+
+/* True: no call could satisfy both as they stand (as: the same calls and window, one blocks below the limit
+ * at which the other downgrades, so that the other never acts). why: one sentence that names both. */
+bool budgets_contradict(const struct budget *a, const struct budget *b, char *why, size_t size);
+
+/* The key of the cell in which a call counts: the values of `per`, each one's bytes after its length (LEB128
+ * of length
+ * + 1; 0: unknown). Returns the length; 0: without per, or, *fits false, longer than BUDGET_KEY_MAX. */
+#define BUDGET_KEY_MAX 1100
+size_t budget_key(const struct budget *b, const struct subject *who, uint8_t key[BUDGET_KEY_MAX]);
+
+/* The key for people: "researcher", "researcher, gpt-5", "(unknown)", or "" without per. */
+void budget_key_text(const struct budget *b, const uint8_t *key, size_t len, char *out, size_t size);
+
+/* An amount of unit: "$5.00", "200,000 tokens", "100 calls"; and the other way round: "5 usd", "$5", "200k
+ * tokens", "1.5m tokens", "100 calls" or a bare number with the unit in *unit (UNIT_NONE: a unit is needed).
+ * False: it is none. */
+#define AMOUNT_TEXT 48
+void amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT]);
+bool amount_parse(const char *text, enum unit *unit, int64_t *out);
+
+const char *unit_name(int unit);     /* "usd", "tokens", "calls"; NULL */
+const char *action_name(int action); /* "allow", "warn", "downgrade", "delay", "block"; NULL */
+
+#endif
