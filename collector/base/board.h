@@ -16,8 +16,8 @@
 
 /* An entry, packed but for its fifth element: how long until it opens is told in durations. */
 struct board_entry {
-    uint32_t before, opens, after; /* where in bytes its parts begin: kind to conditions; the rest */
-    uint32_t end;
+    uint32_t before, after; /* where its two parts begin in bytes: kind to conditions; text to unit */
+    uint32_t end;           /* of the second */
     int64_t opens_ms; /* wall time; INT64_MAX: not by itself */
 };
 

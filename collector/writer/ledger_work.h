@@ -64,8 +64,14 @@ int ledger_settle(struct ledger *l, struct order *o);
 int ledger_renew(struct ledger *l, struct order *o);
 /* Whether there is such a reservation and when it was admitted; settles: an event has come for it, with a final
  * record. 1, 0: there is none, or a negative SQLite code. */
-int ledger_reservation(struct ledger *l, struct slice id, bool settles, int64_t *admitted_ms);
+int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms);
 void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
+
+/* ledger_recount.c: budgets as they stand in the file, on any connection. */
+#define LEDGER_BUDGET_COLUMNS "SELECT id, definition, origin, counts_from_ms, first_id, counted, since_ms FROM budget"
+int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out);
+void ledger_budget_free(struct ledger_budget *b); /* NULL is fine */
+int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out, size_t *count);
 
 /* ledger_budgets.c: budgets, pauses, raises as they stand in the file. */
 int ledger_load_budgets(struct ledger *l);
