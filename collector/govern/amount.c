@@ -165,7 +165,7 @@ void amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT])
         int n = snprintf(decimals, sizeof decimals, "%09u", (unsigned)(size % NANOUSD_PER_USD));
         while (n > 2 && decimals[n - 1] == '0')
             decimals[--n] = '\0';
-        snprintf(out, AMOUNT_TEXT, "%s$%s.%s", minus, whole, decimals);
+        snprintf(out, AMOUNT_TEXT, "%s$%.31s.%.9s", minus, whole, decimals);
     } else if (unit == UNIT_NONE) {
         snprintf(out, AMOUNT_TEXT, "%s%s", minus, whole);
     } else {

@@ -5,19 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As much as fits, not half a character. */
-static void copy_cut(char *out, size_t size, const char *text)
-{
-    size_t len = strlen(text);
-
-    if (len >= size) {
-        len = size - 1;
-        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-            len--;
-    }
-    memcpy(out, text, len);
-    out[len] = '\0';
-}
+#include "line.h"
 
 int definition_fault(struct fault *fault, const char *field, const json_t *given, const char *expected, ...)
 {
@@ -27,8 +15,10 @@ int definition_fault(struct fault *fault, const char *field, const json_t *given
     const char *text = json_is_string(given) ? json_string_value(given) : dumped;
     va_list args;
 
-    copy_cut(fault->field, sizeof fault->field, field);
-    copy_cut(fault->value, sizeof fault->value, text != NULL ? text : "");
+    struct line name = line_of(fault->field, sizeof fault->field);
+    struct line value = line_of(fault->value, sizeof fault->value);
+    line_text(&name, field);
+    line_text(&value, text != NULL ? text : "");
     va_start(args, expected);
     vsnprintf(fault->expected, sizeof fault->expected, expected, args);
     va_end(args);

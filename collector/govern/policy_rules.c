@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "line.h"
 #include "policy.h"
+
+#define LIST_BYTES 96
 
 void rule_fini(struct rule *r)
 {
@@ -64,57 +67,44 @@ static int make_scope(const struct policy *p, int field, bool negated, char *con
 
 /* ------------------------------------------------------------------- saying */
 
-static void add_text(char *out, size_t size, const char *text)
+/* "a, b and 3 more": as many as LIST_BYTES hold. */
+static void add_list(struct line *l, char *const *list, unsigned count)
 {
-    size_t n = strlen(out), len = strlen(text);
-
-    if (len >= size - n) {
-        len = size - n - 1;
-        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-            len--;
-    }
-    memcpy(out + n, text, len);
-    out[n + len] = '\0';
-}
-
-/* "a, b and 3 more": as many as 96 bytes hold. */
-static void add_list(char *out, size_t size, char *const *list, unsigned count)
-{
-    size_t room = 96;
+    size_t room = LIST_BYTES;
     char more[32];
 
     for (unsigned i = 0; i < count; i++) {
         size_t len = strlen(list[i]) + 2;
         if (len > room && i > 0) {
             snprintf(more, sizeof more, " and %u more", count - i);
-            add_text(out, size, more);
+            line_text(l, more);
             return;
         }
         room -= len < room ? len : room;
-        add_text(out, size, i > 0 ? ", " : "");
-        add_text(out, size, list[i][0] != '\0' ? list[i] : "(unknown)");
+        line_text(l, i > 0 ? ", " : "");
+        line_text(l, list[i][0] != '\0' ? list[i] : "(unknown)");
     }
 }
 
 static void say(struct rule *r, const char *what, bool negated, char *const *list, unsigned count)
 {
-    size_t size = sizeof r->text;
-    char start[160];
+    struct line l = line_of(r->text, sizeof r->text);
 
-    snprintf(start, sizeof start, "policy %s: %s%s%s ", r->name, negated ? "only " : "", what,
-             count > 1 ? "s" : "");
-    r->text[0] = '\0';
-    add_text(r->text, size, start);
-    add_list(r->text, size, list, count);
-    add_text(r->text, size, count > 1 ? " are " : " is ");
-    add_text(r->text, size, negated ? "allowed here" : "not allowed here");
+    line_text(&l, "policy ");
+    line_text(&l, r->name);
+    line_text(&l, negated ? ": only " : ": ");
+    line_text(&l, what);
+    line_text(&l, count > 1 ? "s " : " ");
+    add_list(&l, list, count);
+    line_text(&l, count > 1 ? " are " : " is ");
+    line_text(&l, negated ? "allowed here" : "not allowed here");
     if (r->use_model != NULL) {
-        add_text(r->text, size, "; use model ");
-        add_text(r->text, size, r->use_model);
+        line_text(&l, "; use model ");
+        line_text(&l, r->use_model);
     }
     if (r->use_lane != NULL) {
-        add_text(r->text, size, r->use_model != NULL ? " on lane " : "; use lane ");
-        add_text(r->text, size, r->use_lane);
+        line_text(&l, r->use_model != NULL ? " on lane " : "; use lane ");
+        line_text(&l, r->use_lane);
     }
 }
 

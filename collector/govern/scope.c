@@ -117,29 +117,31 @@ static int check_twice(struct scope *s, struct fault *fault)
     return 0;
 }
 
+static int parse_terms(const json_t *map, struct scope *s, struct fault *fault)
+{
+    const char *name;
+    json_t *given;
+
+    if ((s->term = calloc(json_object_size(map), sizeof *s->term)) == NULL)
+        return definition_no_memory(fault, "scope");
+    json_object_foreach((json_t *)map, name, given)
+    {
+        if (parse_term(name, given, &s->term[s->terms++], fault) != 0)
+            return -1;
+    }
+    return check_twice(s, fault);
+}
+
 int scope_parse(const json_t *definition, struct scope *out, struct fault *fault)
 {
     struct scope s = { 0 };
-    const char *name;
-    json_t *given;
 
     if (definition != NULL && !json_is_null(definition) && !json_is_object(definition))
         return definition_fault(fault, "scope", definition,
                                 "a map from fields to patterns, as {agent: \"a*\"}");
     if (json_object_size(definition) > SCOPE_TERMS_MAX)
         return definition_fault(fault, "scope", definition, "at most %d conditions", SCOPE_TERMS_MAX);
-    if (json_object_size(definition) > 0 &&
-        (s.term = calloc(json_object_size(definition), sizeof *s.term)) == NULL)
-        return definition_no_memory(fault, "scope");
-    json_object_foreach((json_t *)definition, name, given)
-    {
-        struct scope_term *t = &s.term[s.terms++];
-        if (parse_term(name, given, t, fault) != 0) {
-            scope_fini(&s);
-            return -1;
-        }
-    }
-    if (check_twice(&s, fault) != 0) {
+    if (json_object_size(definition) > 0 && parse_terms(definition, &s, fault) != 0) {
         scope_fini(&s);
         return -1;
     }
