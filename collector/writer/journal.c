@@ -6,6 +6,7 @@
 
 #include "../../schema/event_id.h"
 #include "../base/identifier.h"
+#include "../base/stored.h"
 #include "log_write.h"
 
 #define QUARANTINE_BYTES_MAX ((uint32_t)64 * 1024) /* of one piece; the rest is cut */
@@ -20,12 +21,12 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
         return -SQLITE_NOMEM;
     if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
         (rc = projections_init(&j->projections, store, options->zone, options->ages)) != 0 ||
-        (rc = store_prepare(
-             store,
-             "SELECT prompt_tokens, completion_tokens, total_tokens, cached_tokens, cache_write_tokens,"
-             " cache_write_1h_tokens, reasoning_tokens"
-             " FROM dispatch WHERE id=?",
-             &j->read_usage)) != 0 ||
+        (rc = store_prepare(store,
+                            "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
+                            ", e.cached_tokens,"
+                            " e.cache_write_tokens, e.cache_write_1h_tokens, e.reasoning_tokens"
+                            " FROM dispatch e WHERE e.id=?",
+                            &j->read_usage)) != 0 ||
         (rc = log_row_prepare(store->db, &j->read_row)) != 0 ||
         (rc = store_prepare(store, "UPDATE dispatch SET state = state & 8 | ?2 WHERE id=?1",
                             &j->set_state)) != 0 ||

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "../base/stored.h"
+
 #define KINDS      3
 #define DIMS_KNOWN 4096 /* a power of two */
 
@@ -23,11 +25,16 @@ static const uint8_t num_of_sum[DISPATCH_SUMS] = {
 };
 
 /* What is read of a dispatch, in the order of read_dispatch. */
-#define X(name) ", e." #name
 #define DISPATCH_COLUMNS \
-    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial" DISPATCH_SUMMED(X)
+    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price" STORED_SUMS
 
-enum { COLUMN_PARTIAL = 6, COLUMN_STATUS = COLUMN_PARTIAL + 1 + DISPATCH_SUMS, COLUMN_ROLLUP };
+enum {
+    COLUMN_PARTIAL = 6,
+    COLUMN_PRICE,
+    COLUMN_SUMS,
+    COLUMN_STATUS = COLUMN_SUMS + DISPATCH_SUMS,
+    COLUMN_ROLLUP
+};
 
 static const char *const scans[KINDS] = {
     [LOG_DISPATCH] = "SELECT " DISPATCH_COLUMNS " FROM dispatch e WHERE e.id BETWEEN ?1 AND ?2 ORDER BY e.id",
@@ -38,7 +45,6 @@ static const char *const scans[KINDS] = {
 };
 static const char one[] = "SELECT " DISPATCH_COLUMNS
                           ", d.status, d.rollup FROM dispatch e JOIN dims d ON d.id = e.dims WHERE e.id=?";
-#undef X
 
 /* NULL is unknown. Only a 0 can be one, and asking for the type is not free. */
 static int64_t column_num(sqlite3_stmt *stmt, int at)
@@ -64,8 +70,9 @@ static void read_dispatch(sqlite3_stmt *stmt, int64_t *num, struct log_row *out)
 {
     out->counts = (sqlite3_column_int(stmt, 5) & 7) == 0;
     num[D_partial] = column_num(stmt, COLUMN_PARTIAL);
+    num[D_price] = column_num(stmt, COLUMN_PRICE);
     for (int i = 0; i < DISPATCH_SUMS; i++)
-        num[num_of_sum[i]] = column_num(stmt, COLUMN_PARTIAL + 1 + i);
+        num[num_of_sum[i]] = column_num(stmt, COLUMN_SUMS + i);
     out->num = num;
 }
 

@@ -5,6 +5,8 @@
  *   x_start    forgets what is in memory, reads the watermark from the file
  *   x_row      takes the next row of the log, in order; ignores those up to its watermark
  *   x_retract  a row that counted does not count any more (replaced, told finer)
+ *   x_restore  the inverse: a row that has been retracted counts again, as it is now. To price a row anew:
+ *              retract it as it was, change it, restore it, all in one transaction
  *   x_is_full  a flush must come before the next event;  x_is_dirty  there is something to flush
  *   x_flush    inside a transaction: memory to file, with the watermark
  */
@@ -27,8 +29,8 @@ struct log_row {
     uint32_t dims;      /* the combination; 0: none (a report) */
     uint32_t rollup;    /* the combination it is summed under */
     uint32_t session;   /* 0: none */
-    const int64_t *num; /* by enum dispatch_num; of a dispatch, else NULL. Only partial and the summed
-                           ones are meant. Borrowed for the call */
+    const int64_t *num; /* by enum dispatch_num; of a dispatch, else NULL. Only partial, price and the
+                           summed ones are meant. Borrowed for the call */
 };
 
 /* Reads the log again, all kinds in the order of ids. */

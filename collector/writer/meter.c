@@ -231,18 +231,30 @@ void meter_row(struct meter *m, const struct log_row *row, struct slice wire)
     count(m, ref, row->num, 1);
 }
 
-int meter_retract(struct meter *m, const struct log_row *row)
+static int count_anew(struct meter *m, const struct log_row *row, int sign)
 {
     struct ref *ref = &m->refs[row->dims % REFS];
     int found = 1;
 
-    if (row->kind != LOG_DISPATCH)
+    if (row->kind != LOG_DISPATCH || !row->counts)
         return 0;
     if (ref->dims != row->dims)
         found = m->find != NULL ? ref_find(m, row->dims, ref) : 0;
-    if (found > 0)
+    if (found > 0 && sign > 0)
+        count(m, ref, row->num, 1);
+    else if (found > 0)
         count(m, ref, row->num, -1);
     return found < 0 ? found : 0;
+}
+
+int meter_retract(struct meter *m, const struct log_row *row)
+{
+    return count_anew(m, row, -1);
+}
+
+int meter_restore(struct meter *m, const struct log_row *row)
+{
+    return count_anew(m, row, 1);
 }
 
 /* No cell counts as touched any more. */

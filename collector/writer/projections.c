@@ -102,6 +102,15 @@ int projections_retract(struct projections *p, const struct log_row *row)
     return rc != 0 ? rc : meter_retract(p->meter, row);
 }
 
+int projections_restore(struct projections *p, const struct log_row *row)
+{
+    int rc = rollup_restore(&p->rollup, row);
+
+    if (rc == 0)
+        rc = session_totals_restore(&p->sessions, row);
+    return rc != 0 ? rc : meter_restore(p->meter, row);
+}
+
 /* ---------------------------------------------------------------- recovery */
 
 static int make_room_in_transaction(struct projections *p)

@@ -33,12 +33,14 @@ void projections_fini(struct projections *p);
  * it makes its own where one of them is full on the way. */
 int projections_start(struct projections *p);
 
-/* Flushes what is full: before each row and each retraction. */
+/* Flushes what is full: before each row, each retraction and each restoration. */
 int projections_make_room(struct projections *p, int64_t now_ms);
 
 /* A row that has just been written. wire: the names of its combination; of a report, nothing. */
 void projections_row(struct projections *p, const struct log_row *row, struct slice wire);
 int projections_retract(struct projections *p, const struct log_row *row);
+/* A row that has been retracted counts again, as it is now; its id may be at or below any watermark. */
+int projections_restore(struct projections *p, const struct log_row *row);
 
 /* Before each commit: what one of them owes to this transaction. */
 int projections_settle(struct projections *p, int64_t now_ms);
