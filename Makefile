@@ -91,6 +91,14 @@ $(BUILD)/gen/migrations.c: $(MIGRATIONS) Makefile
 	   for f in $(MIGRATIONS); do sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; echo ','; done; \
 	   echo '};'; echo 'const int migrations_count = sizeof migrations / sizeof *migrations;'; } > $@
 
+# So does the price list, byte for byte: an assembler takes it in at once.
+$(BUILD)/obj/gen/prices.o: schema/prices.json Makefile
+	$(SAY) AS $<
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' '.section .rodata' '.global prices_text' '.type prices_text, @object' 'prices_text:' \
+		'.incbin "$<"' '.byte 0' '.size prices_text, . - prices_text' '.section .note.GNU-stack,"",%progbits' | \
+		$(CC) -x assembler -c - -o $@
+
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	$(SAY) CC $<
 	@mkdir -p $(@D)
@@ -99,7 +107,7 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 # ----------------------------------------------------------------- libraries
 $(BUILD)/libtollgate.a: $(call obj,$(EMITTER_SRC))
 $(BUILD)/libtollgate-core.a: $(patsubst emitter/%.c,$(BUILD)/obj/core/%.o,$(CORE_SRC))
-$(BUILD)/libcollector.a: $(call obj,$(COLLECTOR_SRC)) $(BUILD)/obj/gen/migrations.o
+$(BUILD)/libcollector.a: $(call obj,$(COLLECTOR_SRC)) $(BUILD)/obj/gen/migrations.o $(BUILD)/obj/gen/prices.o
 $(BUILD)/%.a:
 	$(SAY) AR $@
 	@rm -f $@
@@ -148,6 +156,11 @@ $(BUILD)/tests/collector/%: $(BUILD)/obj/tests/collector/%.o $(BUILD)/libcollect
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) libcurl cmocka) -lpthread
 
+# This one asks the collector's own price list.
+$(BUILD)/tools/price_costs: $(BUILD)/obj/tests/tools/price_costs.o $(BUILD)/libcollector.a
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS)) -lpthread
 $(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libtollgate.a
 	$(SAY) LD $@
@@ -216,6 +229,11 @@ test-openclaw: deps deps-test
 bench: deps deps-test
 	$(Q)$(MAKE) --no-print-directory tests
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh
+
+## prices: make schema/prices.json again from the npm package that schema/prices.mjs names
+prices: deps-test
+	$(Q)node schema/prices.mjs
+.PHONY: prices
 
 ## lint: cppcheck, clang-tidy, formatting, man pages
 C_FILES = $(wildcard include/*.h schema/*.h emitter/*.[ch] emitter/*/*.[ch] emitter/*/*/*.[ch] collector/*/*.[ch] tests/*/*.[ch])

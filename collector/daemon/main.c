@@ -19,6 +19,7 @@
 #include "../base/log.h"
 #include "../base/paths.h"
 #include "../base/zone.h"
+#include "../govern/price_list.h"
 #include "../http/server.h"
 #include "../ingest/post.h"
 #include "../ingest/socket.h"
@@ -36,6 +37,7 @@ struct daemon {
     const char *config_path; /* NULL: no file */
     struct config config;
     struct zone *zone;
+    struct price_list *prices;
     struct retention_ages ages;
     struct counters counters;
     struct ticker commits;
@@ -125,6 +127,18 @@ static void set_ages(struct daemon *d)
         retention_set_age(&d->ages, (enum retention_kind)kind, ms[kind]);
 }
 
+/* The list in the binary; the operator's own prices stand before it. */
+static int load_prices(struct daemon *d, char *error)
+{
+    struct fault fault;
+
+    if (price_list_load(NULL, NULL, &d->prices, &fault) == 0)
+        return 0;
+    snprintf(error, STORE_ERROR_MAX, "%s: \"%s\" where %s was expected", fault.field, fault.value,
+             fault.expected);
+    return -1;
+}
+
 static int start_writer(struct daemon *d, char *error)
 {
     const struct config *c = &d->config;
@@ -143,6 +157,9 @@ static int start_writer(struct daemon *d, char *error)
         snprintf(error, STORE_ERROR_MAX, "%.60s: this time zone cannot be read", c->zone);
         return -1;
     }
+    if (load_prices(d, error) != 0)
+        return -1;
+    options.journal.prices = d->prices;
     set_ages(d);
     if (paths_make_parents(c->database) != 0) {
         snprintf(error, STORE_ERROR_MAX, "%.300s: %s", c->database, strerror(errno));
@@ -220,6 +237,7 @@ static void stop(struct daemon *d)
     socket_free(d->socket);
     queue_free(d->queue);
     zone_close(d->zone);
+    price_list_free(d->prices);
 }
 
 /* ------------------------------------------------------------------- running */

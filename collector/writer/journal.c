@@ -20,6 +20,7 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
     if (recent_init(&j->recent) != 0 || runs_init(&j->runs) != 0)
         return -SQLITE_NOMEM;
     if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
+        (rc = pricer_init(&j->pricer, store, options->prices)) != 0 ||
         (rc = projections_init(&j->projections, store, options->zone, options->ages)) != 0 ||
         (rc = store_prepare(store,
                             "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
@@ -45,6 +46,7 @@ void journal_fini(struct journal *j)
     names_fini(&j->names);
     recent_fini(&j->recent);
     runs_fini(&j->runs);
+    pricer_fini(&j->pricer);
     projections_fini(&j->projections);
 }
 
@@ -91,6 +93,7 @@ int journal_recover(struct journal *j)
     int rc;
 
     j->tally = (struct journal_tally){ 0 };
+    pricer_recover(&j->pricer);
     if ((rc = names_recover(&j->names)) != 0 || (rc = store_reload(j->store)) != 0 ||
         (rc = store_number(j->store, "SELECT count(*) FROM quarantine", &j->quarantined)) != 0 ||
         (rc = recover_recent(j)) != 0)
@@ -250,13 +253,14 @@ static int name_row(struct journal *j, const struct journal_origin *from, const 
     return e->session.at != NULL ? names_session(&j->names, e->session, &row->session) : 0;
 }
 
-static int append_dispatch(struct journal *j, const struct journal_origin *from, const struct event *e,
-                           int flags, struct log_row *row)
+static int append_dispatch(struct journal *j, const struct journal_origin *from, struct event *e, int flags,
+                           struct log_row *row)
 {
     uint8_t granularity;
     int rc;
 
-    if ((rc = name_row(j, from, e, row, &granularity)) != 0)
+    if ((rc = name_row(j, from, e, row, &granularity)) != 0 ||
+        (rc = pricer_price(&j->pricer, row->dims, e->dims, e->ts_ms, e->num)) != 0)
         return rc;
     struct runs_verdict run = runs_meet(&j->runs, row->session, e->text[D_run_id], granularity, row->id);
     if (run.coarser_from != 0 &&
@@ -296,7 +300,7 @@ static enum log_kind log_kind_of(const struct event *e)
     return e->kind == KIND_dispatch ? LOG_DISPATCH : e->kind == KIND_report ? LOG_REPORT : LOG_MESSAGE;
 }
 
-static int append_new(struct journal *j, const struct journal_origin *from, const struct event *e, int flags)
+static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags)
 {
     struct log_row row = {
         .id = j->store->next_id, .ts_ms = e->ts_ms, .received_ms = from->now_ms, .kind = log_kind_of(e)
