@@ -163,6 +163,7 @@ static void event_details(struct timeline *t, const json_t *event, bool call)
 {
     char text[CLI_TEXT];
 
+    pen_cell(&t->pen, row_cost(event, text) ? text : "", 0, true, NULL);
     pen_cell(&t->pen, row_text(event, "error_type", ""), 0, true, RED);
     if (row_number(event, "partial") > 0)
         pen_cell(&t->pen, "partial", 0, true, YELLOW);
