@@ -36,6 +36,9 @@ enum queue_result queue_push_first(struct queue *q, struct queue_item *item);
 /* The oldest item, waiting up to wait_ms (negative: for ever). QUEUE_CLOSED: closed and empty. */
 enum queue_result queue_pop(struct queue *q, int64_t wait_ms, struct queue_item **out);
 
+/* The oldest of those that go first, without waiting; QUEUE_EMPTY: there is none. */
+enum queue_result queue_pop_first(struct queue *q, struct queue_item **out);
+
 /* No more pushes; what is inside can still be popped. */
 void queue_close(struct queue *q);
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* "2026-11-21 00:00 Europe/Berlin" */
 static void opens_text(int64_t opens_ms, const struct zone *zone, char *out, size_t size)

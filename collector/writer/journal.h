@@ -23,6 +23,7 @@ struct journal_options {
     const struct zone *zone;           /* the reporting zone; borrowed; NULL: UTC */
     const struct retention_ages *ages; /* borrowed; NULL: everything is kept */
     const struct price_list *prices;   /* borrowed; NULL: nothing is priced */
+    const struct ledger_options *governing; /* borrowed during journal_init; NULL: defaults */
 };
 
 /* What the transaction under way has done: it becomes true with the commit. */

@@ -375,6 +375,7 @@ int ledger_start(struct ledger *l, int64_t now_ms)
     l->now_ms = now_ms;
     l->newest = l->watermark;
     l->pending = 0;
+    memset(&l->tally, 0, sizeof l->tally);
     l->running = false;
     return rc != 0 ? rc : ledger_restart(l);
 }

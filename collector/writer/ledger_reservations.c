@@ -42,6 +42,7 @@ int ledger_prepare_reservations(struct ledger *l)
         sqlite3_stmt **stmt;
         const char *sql;
     } all[] = {
+        { &s->subject, "SELECT subject FROM reservation WHERE nr=?" },
         { &s->find, "SELECT nr, state, admitted_ms, expires_ms, tokens, nanousd, settled_nanousd FROM reservation WHERE id=?" },
         { &s->add, "INSERT INTO reservation (id, state, admitted_ms, expires_ms, tokens, nanousd, subject)"
                    " VALUES (?, 0, ?, ?, ?, ?, ?)" },
@@ -111,15 +112,13 @@ static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
 }
 
 /* The account of a posting changes in memory, if it is there. */
-static int hold(struct ledger *l, int64_t budget, struct slice key, int64_t start_ms, enum held_kind kind, int64_t amount)
+static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t start_ms, enum held_kind kind, int64_t amount)
 {
     const struct ledger_budget *b = budget_of(l, budget);
     uint32_t account = b != NULL ? accounts_find(&l->accounts, b, key) : ACCOUNT_NONE;
 
-    if (account == ACCOUNT_NONE)
-        return 0;
-    accounts_hold(&l->accounts, account, start_ms, kind, amount);
-    return 0;
+    if (account != ACCOUNT_NONE)
+        accounts_hold(&l->accounts, account, start_ms, kind, amount);
 }
 
 /* What became of a posting: it goes, or it is held as something else. */
@@ -191,19 +190,26 @@ static int look(struct ledger *l, const struct posted *p)
     return account != ACCOUNT_NONE ? ledger_look(l, account, l->running) : 0;
 }
 
+/* What nobody told stays what it was reserved as: unknown is not zero. */
+static int64_t told(const struct worth *w, enum unit unit, int64_t reserved)
+{
+    return w->unknown[unit] ? reserved : w->amount[unit];
+}
+
 static int change_one(struct ledger *l, int64_t nr, const struct posted *p, const struct change *c)
 {
     const struct ledger_budget *b = budget_of(l, p->budget);
     struct slice key = { p->key, p->key_len };
-    int rc = hold(l, p->budget, key, p->start_ms, p->kind, -p->amount);
 
-    if (rc != 0 || c->to == DROP || b == NULL)
-        return rc;
+    hold(l, p->budget, key, p->start_ms, p->kind, -p->amount);
+    if (c->to == DROP || b == NULL)
+        return 0;
     enum held_kind kind = c->to == TO_TOLD ? HELD_TOLD : b->def->strict ? HELD_PRESUMED : HELD_RESERVED;
-    int64_t amount = c->to == TO_TOLD ? c->worth->amount[b->def->unit] : b->def->strict ? p->amount : 0;
-    if ((rc = save_posting(l, nr, p, kind, amount)) != 0)
-        return rc;
-    return hold(l, p->budget, key, p->start_ms, kind, amount);
+    int64_t amount = c->to == TO_TOLD  ? told(c->worth, b->def->unit, p->amount)
+                     : b->def->strict ? p->amount
+                                      : 0;
+    hold(l, p->budget, key, p->start_ms, kind, amount);
+    return save_posting(l, nr, p, kind, amount);
 }
 
 static int change_all(struct ledger *l, int64_t nr, const struct change *c)
@@ -435,9 +441,8 @@ static int grant(struct ledger *l, struct order *o, const struct estimate *e, co
 }
 
 /* Asked before: the same answer. */
-static int answer_again(const struct ledger *l, struct order *o, const struct found *f)
+static int answer_again(struct order *o, const struct found *f)
 {
-    (void)l;
     o->status = f->state == OPEN ? ORDER_DONE : f->state == EXPIRED ? ORDER_EXPIRED : ORDER_SETTLED;
     o->expires_ms = f->expires_ms;
     o->reserved_nanousd = f->nanousd;
@@ -456,7 +461,7 @@ int ledger_admit(struct ledger *l, struct order *o)
         return refuse(o, "id: 1 to 64 bytes were expected");
     int rc = find(l, o->id, strlen(o->id), &f);
     if (rc != 0)
-        return rc < 0 ? rc : answer_again(l, o, &f);
+        return rc < 0 ? rc : answer_again(o, &f);
     if (l->options.open_max > 0 && l->reservations_open >= l->options.open_max) {
         o->status = ORDER_BUSY;
         return 0;
@@ -483,13 +488,47 @@ int ledger_admit(struct ledger *l, struct order *o)
 
 /* ----------------------------------------------------------------- settling */
 
+static struct slice text_of(const json_t *subject, int field)
+{
+    const char *s = json_string_value(json_object_get(subject, subject_field_name(field)));
+
+    return (struct slice){ (const uint8_t *)s, s != NULL ? (uint32_t)strlen(s) : 0 };
+}
+
+/* Our price for the usage that was told, of the model that was asked for. */
+static void price_told(const struct ledger *l, struct order *o, const char *subject, int64_t admitted_ms)
+{
+    json_t *names = subject != NULL ? json_loads(subject, 0, NULL) : NULL;
+    const struct price *price = NULL;
+    struct price_usage usage = { .prompt_tokens = o->num[D_prompt_tokens],
+                                 .completion_tokens = o->num[D_completion_tokens],
+                                 .cached_tokens = o->num[D_cached_tokens],
+                                 .cache_write_tokens = o->num[D_cache_write_tokens],
+                                 .cache_write_1h_tokens = o->num[D_cache_write_1h_tokens],
+                                 .reasoning_tokens = o->num[D_reasoning_tokens] };
+    struct nanousd cost;
+
+    if (l->options.prices != NULL && names != NULL)
+        price = price_list_find(l->options.prices, text_of(names, SUBJECT_provider), text_of(names, SUBJECT_model),
+                                admitted_ms);
+    if (price != NULL && price_cost(price, &usage, &cost))
+        o->num[D_cost_nanousd] = cost.n;
+    json_decref(names);
+}
+
 /* What its owner says that the call came to. */
-static void worth_told(struct ledger *l, const struct order *o, struct worth *out)
+static int worth_told(struct ledger *l, struct order *o, const struct found *f, struct worth *out)
 {
     struct log_row row = { .num = o->num };
+    sqlite3_stmt *stmt = l->sql->subject;
 
-    (void)l;
+    sqlite3_bind_int64(stmt, 1, f->nr);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        price_told(l, o, (const char *)sqlite3_column_text(stmt, 0), f->admitted_ms);
+    sqlite3_reset(stmt);
     worth_of(&row, out);
+    return rc == SQLITE_ROW ? 0 : -rc;
 }
 
 int ledger_settle(struct ledger *l, struct order *o)
@@ -509,7 +548,8 @@ int ledger_settle(struct ledger *l, struct order *o)
         return 0;
     }
     o->status = ORDER_DONE;
-    worth_told(l, o, &worth);
+    if ((rc = worth_told(l, o, &f, &worth)) != 0)
+        return rc;
     int64_t usd = !o->called ? 0 : worth.unknown[UNIT_USD] ? UNKNOWN : worth.amount[UNIT_USD];
     struct change c = { .to = o->called ? TO_TOLD : DROP, .worth = &worth };
     o->settled_nanousd = usd;
