@@ -35,4 +35,14 @@ static inline bool utf8_valid(const uint8_t *s, size_t len)
     return true;
 }
 
+/* How many of the len bytes of a UTF-8 text go into room without cutting a character. */
+static inline size_t utf8_cut(const char *text, size_t len, size_t room)
+{
+    if (len <= room)
+        return len;
+    while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80)
+        room--;
+    return room;
+}
+
 #endif
