@@ -17,9 +17,11 @@ import time
 
 from harness import SLOWER, TOP, Lab, program, wait_until
 
-ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor")
+ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor", "budgets", "budget", "allow",
+          "allowances", "pause", "resume", "pauses", "check", "audit")
 COMMANDS = ASKING + ("backup", "restore", "rebuild")
-OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"]}
+OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"], "budget": ["explain", "b"], "allow": ["b", "+5usd"],
+           "pause": ["agent=a"], "resume": ["agent=a"]}
 
 
 class Cli:
@@ -499,7 +501,11 @@ def test_wrong_options_are_named():
                             (["events", "--kind", "x"], "x"), (["tail", "--status", "fine"], "fine"), (["usage", "--tag", "x"], "--tag"),
                             (["usage", "--tag", "a=1", "--tag", "a=2"], "a"), (["usage", "--top", "x"], "x"), (["sessions", "--order", "size"], "size"),
                             (["session"], "session"), (["session", "a", "b"], "b"), (["session", "a", "--limit", "x"], "x"), (["backup"], "backup"),
-                            (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x")):
+                            (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x"),
+                            (["budget"], "budget"), (["budget", "explain"], "budget"), (["budget", "drop", "x"], "drop"),
+                            (["budget", "set", "-"], "there is nothing here"), (["allow", "b"], "AMOUNT"), (["allow", "--end", "1", "b"], "--end"),
+                            (["pause", "agent"], "agent"), (["pause", "=a"], "=a"), (["resume", "agent="], "agent="), (["check", "x"], "x"),
+                            (["check", "--tag", "a"], "--tag"), (["audit", "x"], "x"), (["pauses", "--al"], "--al")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)
         for command in ("tail", "usage", "events"):
