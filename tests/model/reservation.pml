@@ -3,34 +3,40 @@
  * reservation.pml: the reservation protocol (schema/wire.md, Reservations) in Promela, for spin. run.sh
  * searches every interleaving of what stands here and then shows that each property can fail.
  *
- * What is in it. CALLS calls with one budget of LIMIT and two windows. Each asks to be admitted, up to twice
- * with one id, and gives up at any moment: it does not run, or runs without a grant (a budget that fails open;
- * a gateway that never asked). A call costs 0 to 2, whatever was estimated. It tells what became of it by an
- * event in its spool, by settling, by both, or, killed in time, by nothing. One process is one call: calls
- * that follow each other in one gateway are among the interleavings.
+ * What is in it. CALLS calls, one budget of LIMIT, two windows. A call asks to be admitted, up to ASKS times with
+ * one id, and gives up at any moment: it does not run, or runs without a grant (a budget that fails open; a
+ * gateway that never asked). It costs 0 to 2, whatever was estimated. It tells what became of it by an event in
+ * its spool, by settling (2 were used, or it was not made), by both, or, killed in time, by neither. One process
+ * is one call: calls that follow each other in one gateway are among the interleavings.
  *
- * Messages wait for any time and overtake each other. A lost one needs no step of its own: an ask that is
- * lost was not sent, a reply that is lost comes after its call gave up, a settling that is lost was not made.
+ * Messages take any time and overtake each other. A lost one needs no step of its own: what comes of it is what
+ * comes of an ask or a settling that was not sent, of a grant that comes after its call gave up. A denial is
+ * not sent: its reader would do what a call may do at any moment.
  *
- * The collector does one transaction after another: decide and change memory, commit, reply. It may crash
- * once, at any instant: memory and the reply are lost, rows stay. The disk may refuse once. Time passes at any
- * moment: the window changes, a reservation expires (renewing is expiring later). With -DAGAIN an event
- * and a settling come twice; without it an event does where the crash fell between commit and acknowledgement.
+ * The collector does one transaction after another: it decides and changes memory, commits, replies. It may
+ * crash at any instant and any number of times: memory and reply are lost, rows stay. The disk may refuse as
+ * often, and then memory must again be what the rows say: for the model that is the same. Nobody sees the
+ * collector between these steps, so that they are one `atomic` with the crashes in it. Time passes at any moment:
+ * the window changes, a reservation expires (renewing is expiring later).
  *
- * Everything is bounded and nothing can be done for ever (shown by -DENDS), so that "at last" means: in every
- * state from which nothing follows. There the collector has left its loop, and END has been checked; any other
- * such state is an error of the search itself.
+ * "At last" means: in every state from which nothing follows. There the collector has left its loop and END has
+ * been checked; any other such state is an error of the search itself. That such a state always comes as long as
+ * crashes and refusals end (here: after two) is what -DENDS shows.
+ *
+ * Not in it: several budgets (an admission is one transaction over all that match); a partial event and its
+ * final one; two events for one reservation; ended reservations that retention has removed.
  *
  *   -DSTRICT     a strict budget; without: one that is not
- *   -DCALLS=n    2 or 3;  -DLIMIT=n  2
- *   -DESTIMATES  estimates of 1 or 2; without: all are 1
- *   -DASKS=n     how often a call asks, 2;  -DREFUSALS=n  of the disk, 1
- *   -DAGAIN, -DENDS
- *   -DONLY=n     checks only property n
+ *   -DCALLS=n    1 to 3, 2;  -DLIMIT=n  2;  -DASKS=n  2
+ *   -DESTIMATES  of 1 or 2; without: all are 1
+ *   -DAGAIN      an event and a settling are sent twice, the second after the acknowledgement or before; without:
+ *                an event comes again only after a crash or a refusal
+ *   -DENDS       for the search for cycles (pan -a)
+ *   -DONLY=n     checks property n only
  *   -DBUG_...    a wrong collector; run.sh lists them with the property that must fail
  */
 #ifndef CALLS
-#define CALLS 3
+#define CALLS 2
 #endif
 #ifndef LIMIT
 #define LIMIT 2
@@ -38,10 +44,6 @@
 #ifndef ASKS
 #define ASKS 2
 #endif
-#ifndef REFUSALS
-#define REFUSALS 1
-#endif
-#define CRASHES 1
 #ifdef AGAIN
 #define COPIES 2
 #else
@@ -80,6 +82,7 @@
 #define BY_EVENT   3
 #define NOT_CALLED 4
 #define EXPIRED    5
+#define is_settled(state) (state == TOLD || state == BY_EVENT || state == NOT_CALLED)
 
 /* What the collector is doing. */
 #define ASK    1
@@ -104,7 +107,7 @@ byte estimate[CALLS];
 byte cost[CALLS];        /* of its event */
 bit emitted[CALLS];      /* its event was in the spool */
 bit event_window[CALLS]; /* of a call without a grant: when it ran */
-bit gone[CALLS];
+bit gone[CALLS];         /* it reads no reply any more */
 
 #define each(i) i : 0 .. CALLS - 1
 
@@ -157,10 +160,16 @@ proctype call(byte me) {
     od
 }
 
+#ifdef BUG_KEPT
+#define FREES(next) (next != NOT_CALLED)
+#else
+#define FREES(next) true
+#endif
+
 /* What a reservation was takes back what it held, what it becomes holds its own and posts `amount`. */
 inline become(next, amount) {
     if
-    :: state[c] == OPEN -> reserved[at[c]] = reserved[at[c]] - estimate[c]
+    :: state[c] == OPEN && FREES(next) -> reserved[at[c]] = reserved[at[c]] - estimate[c]
     :: state[c] == EXPIRED && PRESUMES -> presumed[at[c]] = presumed[at[c]] - estimate[c]
     :: else
     fi;
@@ -235,15 +244,18 @@ inline admit() {
     fi
 }
 
+#ifdef BUG_LATE_SETTLE
+#define may_settle (state[c] == OPEN || state[c] == EXPIRED || state[c] == BY_EVENT)
+#elif defined(BUG_EXPIRED_DEAF)
+#define may_settle (state[c] == OPEN)
+#else
+#define may_settle (state[c] == OPEN || state[c] == EXPIRED)
+#endif
+
 inline settle() {
     if
-#ifdef BUG_LATE_SETTLE
-    :: (state[c] == OPEN || state[c] == EXPIRED || state[c] == BY_EVENT) && tells == TOLD ->
-#else
-    :: (state[c] == OPEN || state[c] == EXPIRED) && tells == TOLD ->
-#endif
-        become(TOLD, USAGE)
-    :: (state[c] == OPEN || state[c] == EXPIRED) && tells == NOT_CALLED -> become(NOT_CALLED, 0)
+    :: may_settle && tells == TOLD -> become(TOLD, USAGE)
+    :: may_settle && tells == NOT_CALLED -> become(NOT_CALLED, 0)
     :: else
     fi
 }
@@ -268,7 +280,7 @@ inline post() {
 
 inline commit() {
     CHECK(WINDOW, row[c] == NONE || row_at[c] == at[c]);
-    CHECK(POSTED, row[c] != BY_EVENT && (row[c] != TOLD || about == EVENT));
+    CHECK(POSTED, row[c] != BY_EVENT && (!is_settled(row[c]) || about == EVENT));
     if
     :: about == ASK -> reservations[c]++
     :: about == EVENT -> events[c]++
@@ -278,13 +290,13 @@ inline commit() {
     row_at[c] = at[c];
     row_posts[c] = posts[c];
     CHECK(ONCE, reservations[c] <= 1 && !(about == ASK && events[c]));
-    CHECK(POSTED, events[c] <= 1);
+    CHECK(POSTED, events[c] <= 1 && (about != SETTLE || row[c] == tells));
     CHECK(POSTED, row_posts[c] == (events[c] -> cost[c] : (row[c] == TOLD -> USAGE : 0)));
     event_window[c] = 0;
     compare()
 }
 
-/* Memory against the rows. */
+/* Memory against the rows; the sum for PRESUME is made another way than count() makes it. */
 inline compare() {
     for (w : 0 .. 1) {
         count(w);
@@ -305,7 +317,7 @@ inline compare() {
     held = 0; i = 0; w = 0; sums[0] = 0; sums[1] = 0; sums[2] = 0
 }
 
-/* Memory from the rows: after a crash, and when a transaction is rolled back. */
+/* Memory from the rows. */
 inline rebuild() {
     for (each(i)) {
         state[i] = row[i];
@@ -325,22 +337,12 @@ inline rebuild() {
     i = 0; w = 0
 }
 
-inline crash() {
+/* A crash, or a disk that takes nothing: what is not committed has not been, and who waits gets no answer that
+ * helps. */
+inline lose() {
     d_step {
 #ifdef ENDS
-        crashes++;
-#endif
-        rebuild();
-        compare();
-        rest()
-    }
-}
-
-/* The disk takes nothing: the transaction is undone, and who asked gets no answer that helps. */
-inline refuse() {
-    d_step {
-#ifdef ENDS
-        refusals++;
+        losses++;
 #endif
 #ifndef BUG_NOT_UNDONE
         rebuild();
@@ -355,7 +357,9 @@ inline send() {
     :: about == ASK && grants ->
         CHECK(ONCE, reservations[c] == 1);
         granted[c] = !gone[c]
+#ifndef BUG_NO_ACK
     :: about == EVENT -> spool[c]--
+#endif
     :: else
     fi
 }
@@ -368,23 +372,27 @@ inline rest() {
     c = 0; about = 0; tells = 0; grants = 0; changed = 0; sums[0] = 0; sums[1] = 0; sums[2] = 0
 }
 
+#ifdef BUG_NEVER_EXPIRED
+#define EXPIRES false
+#else
+#define EXPIRES true
+#endif
+
 /* What a message says is chosen when it is read: nobody has looked before. */
-#define TAKE(n)                                                                     \
-    :: asks[n] > 0 -> asks[n]--; c = n; about = ASK                                 \
+#define TAKE(n)                                                                      \
+    :: asks[n] > 0 -> asks[n]--; c = n; about = ASK                                  \
     :: settlings[n] > 0 -> settlings[n]--; c = n; about = SETTLE; tells = TOLD       \
     :: settlings[n] > 0 -> settlings[n]--; c = n; about = SETTLE; tells = NOT_CALLED \
-    :: spool[n] > 0 -> c = n; about = EVENT                                         \
-    :: spool[n] > 0 && events[n] == 0 -> c = n; about = EVENT; cost[n] = 1          \
-    :: spool[n] > 0 && events[n] == 0 -> c = n; about = EVENT; cost[n] = 2          \
-    :: state[n] == OPEN -> c = n; about = EXPIRE
+    :: spool[n] > 0 -> c = n; about = EVENT                                          \
+    :: spool[n] > 0 && events[n] == 0 -> c = n; about = EVENT; cost[n] = 1           \
+    :: spool[n] > 0 && events[n] == 0 -> c = n; about = EVENT; cost[n] = 2           \
+    :: state[n] == OPEN && EXPIRES -> c = n; about = EXPIRE
 #define IDLE(n) (asks[n] + settlings[n] + spool[n] == 0 && state[n] != OPEN)
 
 #ifdef ENDS
-#define MAY_CRASH  (crashes < 1)
-#define MAY_REFUSE (refusals < 1)
+#define MAY_LOSE (losses < 2)
 #else
-#define MAY_CRASH  true
-#define MAY_REFUSE true
+#define MAY_LOSE true
 #endif
 
 proctype collector() {
@@ -400,7 +408,8 @@ proctype collector() {
     byte about, c, tells;
     bit grants, changed;
     /* Of the model. */
-    byte crashes, refusals, i, w, held, sums[3];
+    byte losses; /* counted with -DENDS only */
+    byte i, w, held, sums[3];
 
     do
     :: atomic {
@@ -415,7 +424,7 @@ proctype collector() {
         :: window == 0 -> window = 1; about = OTHER
         :: ended == CALLS && IDLE(0) && IDLE(CALLS / 2) && IDLE(CALLS - 1) -> break
         fi;
-        true;
+        true; /* nothing may jump into a d_step */
         d_step {
             if
             :: about == ASK -> admit()
@@ -437,8 +446,7 @@ proctype collector() {
         :: changed ->
             if
             :: d_step { commit(); changed = 0 }
-            :: MAY_CRASH -> crash()
-            :: MAY_REFUSE -> refuse()
+            :: MAY_LOSE -> lose()
             fi
         :: else
         fi;
@@ -446,10 +454,11 @@ proctype collector() {
         :: about == EVENT || grants ->
             if
             :: send()
-            :: MAY_CRASH -> crash()
+            :: MAY_LOSE -> lose()
             fi
         :: else
         fi;
+        CHECK(POSTED, about != SETTLE || row[c] == NONE || is_settled(row[c]));
         rest()
     }
     od;
