@@ -49,7 +49,8 @@ pc_cflags = $(call need,$(1))$(shell $(PKG_CONFIG) --cflags $(1))
 pc_libs   = $(shell $(PKG_CONFIG) --libs $(1))
 
 # ------------------------------------------------------------------- sources
-CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c),$(wildcard emitter/*.c))
+CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c \
+	governor.c link.c list.c asks.c frame.c),$(wildcard emitter/*.c))
 EMITTER_SRC   := $(filter-out emitter/ship.c,$(wildcard emitter/*.c))
 COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base govern daemon ingest writer query http))))
 CLI_SRC       := $(wildcard collector/cli/*.c)
