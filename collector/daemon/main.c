@@ -19,6 +19,7 @@
 #include "../base/log.h"
 #include "../base/paths.h"
 #include "../base/zone.h"
+#include "../govern/office.h"
 #include "../govern/price_list.h"
 #include "../http/server.h"
 #include "../ingest/post.h"
@@ -38,6 +39,8 @@ struct daemon {
     struct config config;
     struct zone *zone;
     struct price_list *prices;
+    struct board_stand *stand;
+    struct office office;
     struct retention_ages ages;
     struct counters counters;
     struct ticker commits;
@@ -88,6 +91,11 @@ static uint64_t hook_commit_wait(void *arg, uint64_t seen, int timeout_ms)
     if (timeout_ms > 0 && !d->stopping && (uint64_t)count_get(&d->counters.commits) <= seen)
         ticker_wait(&d->commits, tick, timeout_ms < COMMIT_WAIT_MAX_MS ? timeout_ms : COMMIT_WAIT_MAX_MS);
     return (uint64_t)count_get(&d->counters.commits);
+}
+
+static int hook_govern(void *arg, const char *op, const json_t *request, json_t **answer)
+{
+    return office_ask(&((struct daemon *)arg)->office, op, request, answer);
 }
 
 /* ------------------------------------------------------------------ starting */
@@ -146,6 +154,7 @@ static int start_writer(struct daemon *d, char *error)
         .path = c->database,
         .synchronous = c->synchronous,
         .stream_days = c->stream_days,
+        .stand = d->stand,
         .journal = { .past_ms = c->past_days * DAY_MS,
                      .future_ms = c->future_minutes * 60 * SECOND_MS,
                      .quarantine_rows = c->quarantine_rows,
@@ -160,6 +169,13 @@ static int start_writer(struct daemon *d, char *error)
     if (load_prices(d, error) != 0)
         return -1;
     options.journal.prices = d->prices;
+    struct ledger_options governing = { .prices = d->prices,
+                                        .prompt_tokens = 8192,
+                                        .completion_tokens = 4096,
+                                        .ttl_ms = 600000,
+                                        .open_max = 100000,
+                                        .zone = c->zone };
+    options.journal.governing = &governing;
     set_ages(d);
     if (paths_make_parents(c->database) != 0) {
         snprintf(error, STORE_ERROR_MAX, "%.300s: %s", c->database, strerror(errno));
@@ -170,7 +186,7 @@ static int start_writer(struct daemon *d, char *error)
 
 static int start_socket(struct daemon *d, char *error)
 {
-    struct socket_options options = { .endpoint_count = (int)d->config.event_endpoints };
+    struct socket_options options = { .endpoint_count = (int)d->config.event_endpoints, .stand = d->stand };
 
     for (int i = 0; i < options.endpoint_count; i++) {
         options.endpoints[i] = d->config.events[i];
@@ -202,7 +218,7 @@ static int start_http(struct daemon *d, char *error)
         .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
         .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
-        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait },
+        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern },
     };
 
     if (!config_split_address(d->config.http, host, sizeof host, &options.port))
@@ -217,8 +233,9 @@ static int start(struct daemon *d)
 {
     char error[STORE_ERROR_MAX] = "no memory";
 
-    d->queue = queue_new((size_t)d->config.queue_events);
-    if (d->queue != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
+    d->office.queue = d->queue = queue_new((size_t)d->config.queue_events);
+    d->stand = board_stand_new();
+    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
         start_http(d, error) == 0)
         return 0;
     fprintf(stderr, "tollgated: %s\n", error);
@@ -238,6 +255,7 @@ static void stop(struct daemon *d)
     queue_free(d->queue);
     zone_close(d->zone);
     price_list_free(d->prices);
+    board_stand_free(d->stand);
 }
 
 /* ------------------------------------------------------------------- running */
