@@ -18,7 +18,7 @@
 struct board_entry {
     uint32_t before, after; /* where its two parts begin in bytes: kind to conditions; text to unit */
     uint32_t end;           /* of the second */
-    int64_t opens_ms; /* wall time; INT64_MAX: not by itself */
+    int64_t opens_ms;       /* wall time; INT64_MAX: not by itself */
 };
 
 struct board {

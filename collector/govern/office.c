@@ -16,8 +16,8 @@ static void asked(struct order *o)
 
 static int busy(json_t **answer, const char *detail)
 {
-    *answer = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", "The collector is busy", "status", 503,
-                        "detail", detail);
+    *answer = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", "The collector is busy",
+                        "status", 503, "detail", detail);
     return 503;
 }
 
@@ -42,7 +42,8 @@ int office_ask(struct office *office, const char *op, const json_t *request, jso
     sem_destroy(&done);
     atomic_fetch_sub(&office->asking, 1);
     if (!pushed || o.answer == NULL)
-        return busy(answer, pushed ? "the store cannot write now: nothing was changed, try again later" : "the collector is stopping");
+        return busy(answer, pushed ? "the store cannot write now: nothing was changed, try again later"
+                                   : "the collector is stopping");
     *answer = o.answer;
     return o.http_status;
 }

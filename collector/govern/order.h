@@ -19,8 +19,8 @@ enum order_kind { ORDER_ADMIT, ORDER_SETTLE, ORDER_RENEW, ORDER_OFFICE, ORDER_BU
 
 /* As on the wire (schema/wire.md). */
 enum order_status {
-    ORDER_DONE,     /* granted, settled, renewed */
-    ORDER_DENIED,   /* settle, renew: no such reservation */
+    ORDER_DONE,   /* granted, settled, renewed */
+    ORDER_DENIED, /* settle, renew: no such reservation */
     ORDER_SETTLED,
     ORDER_EXPIRED,
     ORDER_BUSY,
@@ -36,11 +36,11 @@ struct order {
     /* ORDER_ADMIT, _SETTLE, _RENEW */
     char id[RESERVATION_ID_MAX + 1];
     struct subject who;
-    int64_t ttl_ms;                        /* 0: the default */
-    int64_t prompt_tokens, max_tokens;     /* UNKNOWN */
-    bool called;                           /* settle: false: the call was not made */
-    int64_t num[DISPATCH_NUMS];            /* settle: the usage, by enum dispatch_num */
-    enum order_status status;              /* the answer */
+    int64_t ttl_ms;                    /* 0: the default */
+    int64_t prompt_tokens, max_tokens; /* UNKNOWN */
+    bool called;                       /* settle: false: the call was not made */
+    int64_t num[DISPATCH_NUMS];        /* settle: the usage, by enum dispatch_num */
+    enum order_status status;          /* the answer */
     struct verdict verdict;
     int64_t expires_ms, reserved_nanousd, settled_nanousd; /* UNKNOWN */
 

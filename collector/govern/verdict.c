@@ -14,8 +14,8 @@ static void opens_text(int64_t opens_ms, const struct zone *zone, char *out, siz
         time_t s = (time_t)(opens_ms / 1000);
         struct tm tm;
         gmtime_r(&s, &tm);
-        snprintf(out, size, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                 tm.tm_min);
+        snprintf(out, size, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                 tm.tm_hour, tm.tm_min);
         return;
     }
     int64_t local_s = opens_ms / 1000 + zone_offset(zone, opens_ms);
@@ -30,7 +30,8 @@ static const char *what_to_do(const struct verdict *v, char *out, size_t size)
 
     out[0] = '\0';
     if (v->action == ACTION_DOWNGRADE && v->use_model[0] != '\0')
-        snprintf(out, size, "; use model %s%s%s", v->use_model, v->use_lane[0] != '\0' ? " in lane " : "", v->use_lane);
+        snprintf(out, size, "; use model %s%s%s", v->use_model, v->use_lane[0] != '\0' ? " in lane " : "",
+                 v->use_lane);
     else if (v->action == ACTION_DOWNGRADE)
         snprintf(out, size, "; use lane %s", v->use_lane);
     else if (v->action == ACTION_DELAY)
@@ -51,6 +52,7 @@ void verdict_budget_text(struct verdict *v, const struct budget *b, const char *
         memcpy(opens, ", opens ", sizeof ", opens ");
         opens_text(v->opens_ms, b->zone, opens + 8, sizeof opens - 8);
     }
-    snprintf(v->text, sizeof v->text, "budget %s%s%.120s%s: %s of %s spent%s%s%s", b->name, key[0] != '\0' ? " (" : "", key,
-             key[0] != '\0' ? ")" : "", spent, limit, kept, opens, what_to_do(v, also, sizeof also));
+    snprintf(v->text, sizeof v->text, "budget %s%s%.120s%s: %s of %s spent%s%s%s", b->name,
+             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", spent, limit, kept, opens,
+             what_to_do(v, also, sizeof also));
 }

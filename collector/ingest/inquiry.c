@@ -146,7 +146,8 @@ static bool read_id(struct reader *r, struct order *out)
 {
     struct mp_value v;
 
-    if (!next(r, &v) || (v.type != MP_STR && v.type != MP_BIN) || v.s.len == 0 || v.s.len > RESERVATION_ID_MAX)
+    if (!next(r, &v) || (v.type != MP_STR && v.type != MP_BIN) || v.s.len == 0 ||
+        v.s.len > RESERVATION_ID_MAX)
         return false;
     if (memchr(v.s.at, '\0', v.s.len) != NULL)
         return false;
@@ -166,9 +167,9 @@ static bool read_ttl(struct reader *r, struct order *out)
 
 static bool read_admit(struct reader *r, struct order *out)
 {
-    static const uint8_t texts[] = { SUBJECT_session_id, SUBJECT_root_session_id, SUBJECT_agent_id, SUBJECT_user_id,
-                                     SUBJECT_provider,   SUBJECT_model,           SUBJECT_lane,     SUBJECT_surface,
-                                     SUBJECT_channel };
+    static const uint8_t texts[] = { SUBJECT_session_id, SUBJECT_root_session_id, SUBJECT_agent_id,
+                                     SUBJECT_user_id,    SUBJECT_provider,        SUBJECT_model,
+                                     SUBJECT_lane,       SUBJECT_surface,         SUBJECT_channel };
 
     out->kind = ORDER_ADMIT;
     if (!read_ttl(r, out) || !read_num(r, "prompt_tokens", TOKENS_MAX, &out->prompt_tokens) ||
@@ -228,7 +229,9 @@ int inquiry_read(const uint8_t *frame, size_t len, struct order *out, char why[I
         out->num[i] = UNKNOWN;
     if (!read_id(&r, out))
         return -1;
-    bool whole = type == MESSAGE_ADMIT ? read_admit(&r, out) : type == MESSAGE_SETTLE ? read_settle(&r, out) : read_renew(&r, out);
+    bool whole = type == MESSAGE_ADMIT    ? read_admit(&r, out)
+                 : type == MESSAGE_SETTLE ? read_settle(&r, out)
+                                          : read_renew(&r, out);
     if (!whole && !r.wrong)
         wrong(&r, "the message", "the elements of the specification");
     return r.wrong ? 1 : 0;

@@ -25,8 +25,9 @@ int inquiry_type(const uint8_t *frame, size_t len);
 /* The version of the verdicts that whoever says hello has. False: unreadable. */
 bool inquiry_hello(const uint8_t *frame, size_t len, uint64_t *version);
 
-/* Fills id, who, numbers and kind of an order; it borrows from the frame. 0; 1: the id can be read but not the rest, or
- * it breaks a rule: why says so, the answer is ORDER_REFUSED; -1: unreadable, nobody can be answered. */
+/* Fills id, who, numbers and kind of an order; it borrows from the frame. 0; 1: the id can be read but not
+ * the rest, or it breaks a rule: why says so, the answer is ORDER_REFUSED; -1: unreadable, nobody can be
+ * answered. */
 #define INQUIRY_WHY_MAX 160
 int inquiry_read(const uint8_t *frame, size_t len, struct order *out, char why[INQUIRY_WHY_MAX]);
 

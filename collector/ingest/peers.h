@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * peers.h: who wants verdicts: publishers that have said hello within PEERS_SILENT_MS, and which version each has.
- * Bounded: of PEERS_MAX the longest silent makes room. Owner: the socket's thread.
+ * peers.h: who wants verdicts: publishers that have said hello within PEERS_SILENT_MS, and which version each
+ * has. Bounded: of PEERS_MAX the longest silent makes room. Owner: the socket's thread.
  */
 #ifndef COLLECTOR_PEERS_H
 #define COLLECTOR_PEERS_H

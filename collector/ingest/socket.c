@@ -144,7 +144,8 @@ static void reply(struct ingest_socket *s, const struct inbound *in, const char 
 /* ------------------------------------------------------------------ governing */
 
 /* False: it did not go out. */
-static bool send_to(struct ingest_socket *s, const uint8_t *routing, size_t routing_len, const msgpack_sbuffer *m)
+static bool send_to(struct ingest_socket *s, const uint8_t *routing, size_t routing_len,
+                    const msgpack_sbuffer *m)
 {
     return zmq_send(s->router, routing, routing_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
            zmq_send(s->router, m->data, m->size, ZMQ_DONTWAIT) >= 0;
@@ -174,7 +175,8 @@ static void inquiry_answer(struct ingest_socket *s, struct inquiry *q)
 }
 
 /* Nobody is asked: the answer is this. */
-static void inquiry_refuse(struct ingest_socket *s, struct inquiry *q, enum order_status status, const char *why)
+static void inquiry_refuse(struct ingest_socket *s, struct inquiry *q, enum order_status status,
+                           const char *why)
 {
     struct order *o = &q->order;
 
@@ -211,7 +213,8 @@ static void ask(struct ingest_socket *s, const struct inbound *in, zmq_msg_t *fr
         free(q);
     } else if (rc > 0) {
         inquiry_refuse(s, q, ORDER_REFUSED, why);
-    } else if (s->inquiries_with_writer >= INQUIRIES_MAX || queue_push_first(s->queue, &q->order.item) != QUEUE_OK) {
+    } else if (s->inquiries_with_writer >= INQUIRIES_MAX ||
+               queue_push_first(s->queue, &q->order.item) != QUEUE_OK) {
         inquiry_refuse(s, q, ORDER_BUSY, "the collector is busy");
     } else {
         s->inquiries_with_writer++;
@@ -241,7 +244,8 @@ static void hear_hello(struct ingest_socket *s, const struct inbound *in, const 
     struct peer *p;
     uint64_t version;
 
-    if (b != NULL && inquiry_hello(zmq_msg_data((zmq_msg_t *)(uintptr_t)frame), zmq_msg_size(frame), &version) &&
+    if (b != NULL &&
+        inquiry_hello(zmq_msg_data((zmq_msg_t *)(uintptr_t)frame), zmq_msg_size(frame), &version) &&
         (p = peers_hear(&s->peers, in->routing, in->routing_len, version)) != NULL && !tell_peer(s, p, b))
         peers_drop(&s->peers, (size_t)(p - s->peers.all));
     count_set(&s->counters->verdict_peers, (int64_t)s->peers.count);

@@ -16,7 +16,8 @@
 struct socket_options {
     const char *endpoints[SOCKET_ENDPOINTS_MAX]; /* borrowed during socket_start */
     int endpoint_count;
-    struct board_stand *stand; /* the verdicts that publishers are told; borrowed until socket_free; NULL: none */
+    struct board_stand
+        *stand; /* the verdicts that publishers are told; borrowed until socket_free; NULL: none */
 };
 
 struct ingest_socket;

@@ -21,7 +21,8 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
         return -SQLITE_NOMEM;
     if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
         (rc = pricer_init(&j->pricer, store, options->prices)) != 0 ||
-        (rc = projections_init(&j->projections, store, options->zone, options->ages, options->governing)) != 0 ||
+        (rc = projections_init(&j->projections, store, options->zone, options->ages, options->governing)) !=
+            0 ||
         (rc = store_prepare(store,
                             "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
                             ", e.cached_tokens,"

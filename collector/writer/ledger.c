@@ -13,7 +13,8 @@
 /* --------------------------------------------------------------------- file */
 
 /* What reservations hold of an account's cells. */
-static int load_held(struct ledger *l, struct accounts *a, uint32_t account, int64_t first_ms, int64_t last_ms)
+static int load_held(struct ledger *l, struct accounts *a, uint32_t account, int64_t first_ms,
+                     int64_t last_ms)
 {
     const struct account *c = &a->all[account];
     sqlite3_stmt *stmt = l->sql->load_held;
@@ -24,7 +25,7 @@ static int load_held(struct ledger *l, struct accounts *a, uint32_t account, int
     sqlite3_bind_int64(stmt, 3, first_ms);
     sqlite3_bind_int64(stmt, 4, last_ms);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct cell cell = { .amount = 0 };
+        struct ledger_cell cell = { .amount = 0 };
         cell.held[sqlite3_column_int(stmt, 1)] = sqlite3_column_int64(stmt, 2);
         accounts_loaded(a, account, sqlite3_column_int64(stmt, 0), &cell);
     }
@@ -44,9 +45,9 @@ static int load_account(void *arg, struct accounts *a, uint32_t account, int64_t
     sqlite3_bind_int64(stmt, 3, first_ms);
     sqlite3_bind_int64(stmt, 4, last_ms);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct cell cell = { .amount = sqlite3_column_int64(stmt, 1),
-                             .calls = sqlite3_column_int64(stmt, 2),
-                             .unknown = sqlite3_column_int64(stmt, 3) };
+        struct ledger_cell cell = { .amount = sqlite3_column_int64(stmt, 1),
+                                    .calls = sqlite3_column_int64(stmt, 2),
+                                    .unknown = sqlite3_column_int64(stmt, 3) };
         accounts_loaded(a, account, sqlite3_column_int64(stmt, 0), &cell);
     }
     sqlite3_reset(stmt);
@@ -68,8 +69,9 @@ static int prepare(struct ledger *l)
                          " amount = amount + excluded.amount, calls = calls + excluded.calls,"
                          " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
-        { &s->add_alert, "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
-                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)" },
+        { &s->add_alert,
+          "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?)" },
     };
     int rc = 0;
 
@@ -82,9 +84,13 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
 {
     int rc;
 
-    *l = (struct ledger){ .store = store, .options = *options, .next_change_ms = INT64_MAX,
-                          .next_expiry_ms = INT64_MAX, .version = (uint64_t)wall_ms() << 16 };
-    if ((l->sql = calloc(1, sizeof *l->sql)) == NULL || (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
+    *l = (struct ledger){ .store = store,
+                          .options = *options,
+                          .next_change_ms = INT64_MAX,
+                          .next_expiry_ms = INT64_MAX,
+                          .version = (uint64_t)wall_ms() << 16 };
+    if ((l->sql = calloc(1, sizeof *l->sql)) == NULL ||
+        (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
         (rc = prepare(l)) != 0 || (rc = subject_reader_open(l->subjects, store->db)) != 0)
@@ -115,11 +121,12 @@ void worth_of(const struct log_row *row, struct worth *out)
                     (num[D_completion_tokens] != UNKNOWN ? num[D_completion_tokens] : 0);
     int64_t usd = num[D_cost_nanousd] != UNKNOWN ? num[D_cost_nanousd] : num[D_cost_reported_nanousd];
 
-    *out = (struct worth){ .amount = { [UNIT_USD] = usd != UNKNOWN ? usd : 0,
-                                       [UNIT_TOKENS] = num[D_total_tokens] != UNKNOWN ? num[D_total_tokens] : parts,
-                                       [UNIT_CALLS] = 1 },
-                           .unknown = { [UNIT_USD] = usd == UNKNOWN,
-                                        [UNIT_TOKENS] = num[D_total_tokens] == UNKNOWN && !split } };
+    *out = (struct worth){
+        .amount = { [UNIT_USD] = usd != UNKNOWN ? usd : 0,
+                    [UNIT_TOKENS] = num[D_total_tokens] != UNKNOWN ? num[D_total_tokens] : parts,
+                    [UNIT_CALLS] = 1 },
+        .unknown = { [UNIT_USD] = usd == UNKNOWN, [UNIT_TOKENS] = num[D_total_tokens] == UNKNOWN && !split }
+    };
 }
 
 /* An event that is posted: what it is worth, and when. */
@@ -144,7 +151,8 @@ static int post_to(struct ledger *l, const struct reach *r, const struct posting
     return ledger_look(l, r->account, l->running);
 }
 
-static int post_all(struct ledger *l, const struct log_row *row, const struct subject *who, const struct posting *p)
+static int post_all(struct ledger *l, const struct log_row *row, const struct subject *who,
+                    const struct posting *p)
 {
     struct reach reach[LEDGER_REACH_MAX];
     int count = ledger_reach(l, row->dims, who, reach), rc = 0;
@@ -176,7 +184,8 @@ static int post(struct ledger *l, const struct log_row *row, const struct event 
     int rc = 0;
 
     if (row->reservation_len > 0 && l->reservations_known > 0 &&
-        (rc = ledger_reservation(l, row->reservation, row->reservation_len, e != NULL && row->num[D_partial] != 1, &p.post_ms)) < 0)
+        (rc = ledger_reservation(l, row->reservation, row->reservation_len,
+                                 e != NULL && row->num[D_partial] != 1, &p.post_ms)) < 0)
         return rc;
     if (l->budget_count == 0)
         return 0;

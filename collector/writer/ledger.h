@@ -6,9 +6,9 @@
  * code.
  *
  * True at every commit, for each budget that has been counted:
- *   projection_ledger = what the dispatches that count with id <= watermark are worth, by the cell in which each
- *   falls: at the time of its reservation's admission, else at its own; from counts_from_ms on.
- * A call that was blocked is worth nothing. What a call costs is our price, else what the gateway reported, else
+ *   projection_ledger = what the dispatches that count with id <= watermark are worth, by the cell in which
+ * each falls: at the time of its reservation's admission, else at its own; from counts_from_ms on. A call
+ * that was blocked is worth nothing. What a call costs is our price, else what the gateway reported, else
  * unknown. Its tokens are the total, else prompt and completion as far as known.
  */
 #ifndef COLLECTOR_LEDGER_H
@@ -27,11 +27,11 @@
 #define LEDGER_TTL_MAX_MS     ((int64_t)24 * 3600 * 1000)
 
 struct ledger_options {
-    const struct price_list *prices;       /* borrowed; NULL: nothing has a price */
+    const struct price_list *prices;          /* borrowed; NULL: nothing has a price */
     int64_t prompt_tokens, completion_tokens; /* what is reserved when nothing is known */
-    int64_t ttl_ms;                        /* of a reservation that names none */
-    int64_t open_max;                      /* reservations */
-    const char *zone;                      /* of budgets that name none; borrowed */
+    int64_t ttl_ms;                           /* of a reservation that names none */
+    int64_t open_max;                         /* reservations */
+    const char *zone;                         /* of budgets that name none; borrowed */
 };
 
 /* A block that an operator has put on somebody. */
@@ -66,12 +66,12 @@ struct ledger {
     struct pause *pauses; /* owned */
     size_t pause_count;
     struct ledger_match *matches; /* owned: accounts by combination */
-    int64_t next_change_ms;       /* when an account that does not allow, or a raise, is to be looked at again */
+    int64_t next_change_ms; /* when an account that does not allow, or a raise, is to be looked at again */
     int64_t reservations_open, reservations_known, next_expiry_ms;
-    struct ledger_hint *hints; /* owned: the last prompt of sessions */
-    struct ledger_statements *sql; /* owned */
+    struct ledger_hint *hints;       /* owned: the last prompt of sessions */
+    struct ledger_statements *sql;   /* owned */
     struct subject_reader *subjects; /* owned */
-    uint64_t version;              /* of the board */
+    uint64_t version;                /* of the board */
     struct {
         int64_t admitted, denied, settled, expired, alerts, overruns;
     } tally; /* since the last look */

@@ -141,7 +141,8 @@ static uint32_t take_place(struct accounts *a)
     return a->used++;
 }
 
-static int make(struct accounts *a, const struct ledger_budget *b, struct slice key, uint64_t hash, uint32_t *out)
+static int make(struct accounts *a, const struct ledger_budget *b, struct slice key, uint64_t hash,
+                uint32_t *out)
 {
     uint32_t place = take_place(a);
 
@@ -172,7 +173,8 @@ static int make(struct accounts *a, const struct ledger_budget *b, struct slice 
     return 0;
 }
 
-int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice key, int64_t now_ms, uint32_t *out)
+int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice key, int64_t now_ms,
+                 uint32_t *out)
 {
     uint64_t hash = hash_of(b, key);
     uint32_t place = find(a, b, key, hash);
@@ -189,7 +191,7 @@ int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice
 
 /* --------------------------------------------------------------------- time */
 
-static void cell_add(struct cell *to, const struct cell *c, int sign)
+static void cell_add(struct ledger_cell *to, const struct ledger_cell *c, int sign)
 {
     to->amount += sign * c->amount;
     to->calls += sign * c->calls;
@@ -213,7 +215,7 @@ static bool is_running(const struct account *c, int64_t start_ms)
 }
 
 /* Adds to a cell of the running window. */
-static void add_to_cell(struct account *c, int64_t start_ms, const struct cell *cell)
+static void add_to_cell(struct account *c, int64_t start_ms, const struct ledger_cell *cell)
 {
     if (!is_running(c, start_ms))
         return;
@@ -226,14 +228,14 @@ static void add_to_cell(struct account *c, int64_t start_ms, const struct cell *
     cell_add(&p->cell, cell, 1);
 }
 
-void accounts_loaded(struct accounts *a, uint32_t account, int64_t start_ms, const struct cell *cell)
+void accounts_loaded(struct accounts *a, uint32_t account, int64_t start_ms, const struct ledger_cell *cell)
 {
     add_to_cell(&a->all[account], start_ms, cell);
 }
 
 static void add_delta(struct account *c, const struct delta *d)
 {
-    struct cell cell = { .amount = d->amount, .calls = d->calls, .unknown = d->unknown };
+    struct ledger_cell cell = { .amount = d->amount, .calls = d->calls, .unknown = d->unknown };
 
     add_to_cell(c, d->start_ms, &cell);
 }
@@ -254,7 +256,7 @@ static int reload(struct accounts *a, uint32_t account)
 {
     struct account *c = &a->all[account];
 
-    c->total = (struct cell){ 0 };
+    c->total = (struct ledger_cell){ 0 };
     for (int i = 0; c->piece != NULL && i < PIECES; i++)
         c->piece[i] = (struct piece){ .start_ms = INT64_MIN };
     int rc = a->load != NULL ? a->load(a->load_arg, a, account, c->first_ms, c->start_ms) : 0;
@@ -276,7 +278,8 @@ static void slide(struct account *c, int64_t first_ms)
 /* What was counted ahead of its piece, by events whose time is after ours, is only in the file. */
 static bool may_slide(const struct account *c, int64_t first_ms)
 {
-    return c->piece != NULL && c->first_ms != INT64_MAX && first_ms >= c->first_ms && c->ahead_ms <= c->start_ms;
+    return c->piece != NULL && c->first_ms != INT64_MAX && first_ms >= c->first_ms &&
+           c->ahead_ms <= c->start_ms;
 }
 
 int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms)
@@ -316,7 +319,7 @@ static bool put_aside(struct accounts *a, struct account *c)
     return true;
 }
 
-static bool note_delta(struct accounts *a, uint32_t account, int64_t start_ms, const struct cell *cell)
+static bool note_delta(struct accounts *a, uint32_t account, int64_t start_ms, const struct ledger_cell *cell)
 {
     struct account *c = &a->all[account];
 
@@ -341,7 +344,7 @@ bool accounts_post(struct accounts *a, uint32_t account, int64_t post_ms, int64_
                    int64_t unknown)
 {
     struct account *c = &a->all[account];
-    struct cell cell = { .amount = amount, .calls = calls, .unknown = unknown };
+    struct ledger_cell cell = { .amount = amount, .calls = calls, .unknown = unknown };
     int64_t start_ms = post_ms >= c->start_ms && post_ms < c->until_ms
                            ? c->start_ms
                            : window_start(&c->budget->def->window, post_ms);
@@ -354,9 +357,10 @@ bool accounts_post(struct accounts *a, uint32_t account, int64_t post_ms, int64_
     return true;
 }
 
-void accounts_hold(struct accounts *a, uint32_t account, int64_t start_ms, enum held_kind kind, int64_t amount)
+void accounts_hold(struct accounts *a, uint32_t account, int64_t start_ms, enum held_kind kind,
+                   int64_t amount)
 {
-    struct cell cell = { .amount = 0 };
+    struct ledger_cell cell = { .amount = 0 };
 
     cell.held[kind] = amount;
     add_to_cell(&a->all[account], start_ms, &cell);

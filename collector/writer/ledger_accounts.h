@@ -8,8 +8,8 @@
  *   delta     what has come for a cell since the last flush; a flush adds it to the file
  *   held      what reservations hold: not part of the projection, read from their own table
  *
- * Bounded: ACCOUNTS_MAX in memory. One that owes nothing and whose state is to allow makes room; it is read again
- * when it is next needed.
+ * Bounded: ACCOUNTS_MAX in memory. One that owes nothing and whose state is to allow makes room; it is read
+ * again when it is next needed.
  */
 #ifndef COLLECTOR_LEDGER_ACCOUNTS_H
 #define COLLECTOR_LEDGER_ACCOUNTS_H
@@ -21,7 +21,7 @@
 
 enum held_kind { HELD_RESERVED, HELD_PRESUMED, HELD_TOLD, HELD_KINDS };
 
-struct cell {
+struct ledger_cell {
     int64_t amount, calls, unknown; /* by events */
     int64_t held[HELD_KINDS];
 };
@@ -44,7 +44,7 @@ struct ledger_budget {
 
 struct piece {
     int64_t start_ms;
-    struct cell cell;
+    struct ledger_cell cell;
 };
 
 struct delta {
@@ -57,15 +57,16 @@ struct account {
     uint8_t *key;                       /* owned */
     uint32_t key_len, next, generation;
     uint64_t hash;
-    int64_t first_ms, start_ms, until_ms; /* the running window's first piece, its running one, and that one's end */
-    int64_t ahead_ms;                     /* the latest piece for which something has been posted */
-    struct cell total;                    /* over the pieces of the running window */
-    struct piece *piece;                  /* owned; of a sliding window, by start; else NULL: total is it */
-    int64_t mark, full;                   /* at this much spent, committed it is to be looked at again */
+    int64_t first_ms, start_ms,
+        until_ms;             /* the running window's first piece, its running one, and that one's end */
+    int64_t ahead_ms;         /* the latest piece for which something has been posted */
+    struct ledger_cell total; /* over the pieces of the running window */
+    struct piece *piece;      /* owned; of a sliding window, by start; else NULL: total is it */
+    int64_t mark, full;       /* at this much spent, committed it is to be looked at again */
     struct delta delta;
-    uint32_t owed;    /* deltas of it in the list */
-    uint32_t hot;     /* its place in the list of those that do not allow, + 1; 0: it allows */
-    uint8_t alerted;  /* how many of the budget's thresholds have been told of this window */
+    uint32_t owed;   /* deltas of it in the list */
+    uint32_t hot;    /* its place in the list of those that do not allow, + 1; 0: it allows */
+    uint8_t alerted; /* how many of the budget's thresholds have been told of this window */
     bool dirty, recent;
     bool fresh;   /* read from the file and not looked at since */
     bool overrun; /* it has been told that it is over its limit */
@@ -73,8 +74,8 @@ struct account {
     enum action state;
 };
 
-/* Reads what is in the file of an account from first_ms to last_ms and gives each cell to accounts_loaded. 0 or a
- * negative SQLite code. */
+/* Reads what is in the file of an account from first_ms to last_ms and gives each cell to accounts_loaded. 0
+ * or a negative SQLite code. */
 struct accounts;
 typedef int accounts_load(void *arg, struct accounts *a, uint32_t account, int64_t first_ms, int64_t last_ms);
 
@@ -97,7 +98,8 @@ void accounts_clear(struct accounts *a); /* all of them; deltas are forgotten */
 
 /* The account, made and loaded if need be; its running window is that of now_ms. 0 or a negative SQLite code;
  * *out is a place in all. */
-int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice key, int64_t now_ms, uint32_t *out);
+int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice key, int64_t now_ms,
+                 uint32_t *out);
 
 /* The account if it is in memory, else ACCOUNT_NONE. */
 uint32_t accounts_find(const struct accounts *a, const struct ledger_budget *b, struct slice key);
@@ -106,13 +108,15 @@ uint32_t accounts_find(const struct accounts *a, const struct ledger_budget *b, 
 int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms);
 
 /* For a load: what the file has of one cell. */
-void accounts_loaded(struct accounts *a, uint32_t account, int64_t start_ms, const struct cell *cell);
+void accounts_loaded(struct accounts *a, uint32_t account, int64_t start_ms, const struct ledger_cell *cell);
 
 /* Adds what an event is worth (or takes it away) at post_ms. False: no memory. */
-bool accounts_post(struct accounts *a, uint32_t account, int64_t post_ms, int64_t amount, int64_t calls, int64_t unknown);
+bool accounts_post(struct accounts *a, uint32_t account, int64_t post_ms, int64_t amount, int64_t calls,
+                   int64_t unknown);
 
 /* Changes what reservations hold of a cell, if it is of the running window. */
-void accounts_hold(struct accounts *a, uint32_t account, int64_t start_ms, enum held_kind kind, int64_t amount);
+void accounts_hold(struct accounts *a, uint32_t account, int64_t start_ms, enum held_kind kind,
+                   int64_t amount);
 
 /* After a flush: nothing is owed. */
 void accounts_flushed(struct accounts *a);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger_board.c: what publishers are told (schema/wire.md, Verdicts): pauses, rules of policies, every account that
- * does not allow, and a guard for every budget that is to block when nobody can be asked.
+ * ledger_board.c: what publishers are told (schema/wire.md, Verdicts): pauses, rules of policies, every
+ * account that does not allow, and a guard for every budget that is to block when nobody can be asked.
  */
 #include <msgpack.h>
 #include <stdlib.h>
@@ -182,12 +182,15 @@ static void add_account(struct making *m, const struct ledger *l, const struct a
 
 static void add_guard(struct making *m, const struct budget *def)
 {
-    struct verdict v = { .action = ACTION_BLOCK, .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER };
+    struct verdict v = {
+        .action = ACTION_BLOCK, .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER
+    };
 
     if (!def->on_error_closed || def->shadow)
         return;
     memcpy(v.name, def->name, sizeof v.name);
-    snprintf(v.text, sizeof v.text, "budget %s: the collector cannot be asked, and the budget is to block then", def->name);
+    snprintf(v.text, sizeof v.text,
+             "budget %s: the collector cannot be asked, and the budget is to block then", def->name);
     struct board_entry *e = begin(m, ENTRY_GUARD, &v);
     if (e == NULL)
         return;
@@ -207,7 +210,8 @@ struct board *ledger_board(struct ledger *l)
     msgpack_sbuffer_init(&m.bytes);
     msgpack_packer_init(&m.pk, &m.bytes, msgpack_sbuffer_write);
     size_t most = l->budget_count + l->pause_count + l->rule_count + l->accounts.hot_used + 1;
-    m.board->entries = malloc((most < BOARD_ENTRIES_MAX ? most : BOARD_ENTRIES_MAX) * sizeof *m.board->entries);
+    m.board->entries =
+        malloc((most < BOARD_ENTRIES_MAX ? most : BOARD_ENTRIES_MAX) * sizeof *m.board->entries);
     if (m.board->entries == NULL) {
         board_release(m.board);
         return NULL;

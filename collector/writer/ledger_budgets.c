@@ -81,8 +81,9 @@ static int add_raise(struct ledger *l, sqlite3_stmt *stmt)
 static int load_raises(struct ledger *l)
 {
     sqlite3_stmt *stmt;
-    int rc = -sqlite3_prepare_v2(l->store->db, "SELECT budget, key, amount, until_ms FROM allowance"
-                                               " WHERE ended_ms IS NULL AND from_ms <= ?1 AND until_ms > ?1",
+    int rc = -sqlite3_prepare_v2(l->store->db,
+                                 "SELECT budget, key, amount, until_ms FROM allowance"
+                                 " WHERE ended_ms IS NULL AND from_ms <= ?1 AND until_ms > ?1",
                                  -1, &stmt, NULL);
 
     if (rc != 0)
@@ -107,8 +108,8 @@ int ledger_load_budgets(struct ledger *l)
 int ledger_load_pauses(struct ledger *l)
 {
     sqlite3_stmt *stmt;
-    int rc = -sqlite3_prepare_v2(l->store->db, "SELECT id, field, value, reason FROM pause WHERE ended_ms IS NULL", -1,
-                                 &stmt, NULL);
+    int rc = -sqlite3_prepare_v2(
+        l->store->db, "SELECT id, field, value, reason FROM pause WHERE ended_ms IS NULL", -1, &stmt, NULL);
 
     if (rc != 0)
         return rc;
@@ -180,7 +181,8 @@ int ledger_find_hot(struct ledger *l)
 
 /* --------------------------------------------------------------------- changing */
 
-static int run(struct ledger *l, const char *sql, const struct ledger_budget *b, const char *definition, bool from_file)
+static int run(struct ledger *l, const char *sql, const struct ledger_budget *b, const char *definition,
+               bool from_file)
 {
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
@@ -216,10 +218,11 @@ static int insert(struct ledger *l, const struct budget *def, const char *defini
 {
     int64_t from_ms = counts_from_ms(l, def), newest = l->store->next_id - 1;
     sqlite3_stmt *stmt;
-    int rc = -sqlite3_prepare_v2(l->store->db,
-                                 "INSERT INTO budget (name, definition, origin, counts_from_ms, first_id, counted,"
-                                 " since_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                                 -1, &stmt, NULL);
+    int rc =
+        -sqlite3_prepare_v2(l->store->db,
+                            "INSERT INTO budget (name, definition, origin, counts_from_ms, first_id, counted,"
+                            " since_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            -1, &stmt, NULL);
 
     if (rc != 0)
         return rc;
@@ -309,8 +312,10 @@ bool ledger_wants_count(const struct ledger *l)
 int ledger_begin_counting(struct ledger *l)
 {
     static const char *const sql[] = {
-        "DELETE FROM projection_ledger WHERE budget IN (SELECT id FROM budget WHERE ended_ms IS NULL AND counted = 0)",
-        "DELETE FROM ledger_checkpoint WHERE budget IN (SELECT id FROM budget WHERE ended_ms IS NULL AND counted = 0)",
+        "DELETE FROM projection_ledger WHERE budget IN (SELECT id FROM budget WHERE ended_ms IS NULL AND "
+        "counted = 0)",
+        "DELETE FROM ledger_checkpoint WHERE budget IN (SELECT id FROM budget WHERE ended_ms IS NULL AND "
+        "counted = 0)",
     };
     int rc = ledger_flush(l);
 
@@ -319,8 +324,8 @@ int ledger_begin_counting(struct ledger *l)
     if (rc != 0)
         return rc;
     sqlite3_stmt *stmt;
-    rc = -sqlite3_prepare_v2(l->store->db, "UPDATE budget SET first_id=? WHERE ended_ms IS NULL AND counted=0", -1,
-                             &stmt, NULL);
+    rc = -sqlite3_prepare_v2(
+        l->store->db, "UPDATE budget SET first_id=? WHERE ended_ms IS NULL AND counted=0", -1, &stmt, NULL);
     if (rc != 0)
         return rc;
     sqlite3_bind_int64(stmt, 1, l->watermark);

@@ -14,7 +14,8 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
     if (b->raises > 0)
         budget_key_text(b->def, c->key, c->key_len, key, sizeof key);
     for (unsigned i = 0; i < b->raises; i++)
-        if (l->now_ms < b->raise[i].until_ms && (b->raise[i].key == NULL || strcmp(b->raise[i].key, key) == 0) &&
+        if (l->now_ms < b->raise[i].until_ms &&
+            (b->raise[i].key == NULL || strcmp(b->raise[i].key, key) == 0) &&
             __builtin_add_overflow(allowed, b->raise[i].amount, &allowed))
             return INT64_MAX;
     return allowed;
@@ -103,7 +104,9 @@ int ledger_look(struct ledger *l, uint32_t account, bool alerts)
     c->fresh = false;
     c->alerted = (uint8_t)n;
     c->overrun = over;
-    c->mark = n < def->alerts ? threshold_at(allowed, def->alert[n]) : over || allowed == INT64_MAX ? INT64_MAX : allowed + 1;
+    c->mark = n < def->alerts                ? threshold_at(allowed, def->alert[n])
+              : over || allowed == INT64_MAX ? INT64_MAX
+                                             : allowed + 1;
     c->full = committed >= allowed ? INT64_MAX : allowed;
     if (!accounts_set_state(&l->accounts, account, state))
         return -SQLITE_NOMEM;
@@ -122,10 +125,11 @@ static int64_t slides_open_ms(const struct account *c, int64_t excess)
 
     for (int64_t start = c->first_ms; start <= c->start_ms; start += bucket_ms)
         for (int i = 0; i <= WINDOW_BUCKETS; i++) {
-            const struct cell *cell = &c->piece[i].cell;
+            const struct ledger_cell *cell = &c->piece[i].cell;
             if (c->piece[i].start_ms != start)
                 continue;
-            gone += cell->amount + cell->held[HELD_RESERVED] + cell->held[HELD_PRESUMED] + cell->held[HELD_TOLD];
+            gone +=
+                cell->amount + cell->held[HELD_RESERVED] + cell->held[HELD_PRESUMED] + cell->held[HELD_TOLD];
             if (gone > excess)
                 return window_gone(w, start);
         }
@@ -182,8 +186,8 @@ void ledger_pause_verdict(const struct pause *p, struct verdict *out)
                              .spent = UNKNOWN,
                              .limit = UNKNOWN,
                              .opens_ms = WINDOW_NEVER };
-    snprintf(out->text, sizeof out->text, "%s %.160s is paused%s%.200s", subject_field_name(p->field), p->value,
-             p->reason[0] != '\0' ? ": " : "", p->reason);
+    snprintf(out->text, sizeof out->text, "%s %.160s is paused%s%.200s", subject_field_name(p->field),
+             p->value, p->reason[0] != '\0' ? ": " : "", p->reason);
 }
 
 void ledger_rule_verdict(const struct rule *r, struct verdict *out)

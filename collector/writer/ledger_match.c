@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger_match.c: which accounts a call counts against. For a combination of names the answer is remembered, as
- * far as budgets do not look at sessions; a place whose accounts have made room since is asked again.
+ * ledger_match.c: which accounts a call counts against. For a combination of names the answer is remembered,
+ * as far as budgets do not look at sessions; a place whose accounts have made room since is asked again.
  */
 #include <stdlib.h>
 
@@ -29,7 +29,8 @@ void ledger_match_forget(struct ledger *l)
 }
 
 /* The account in which who's call counts. */
-static int account_of(struct ledger *l, const struct ledger_budget *b, const struct subject *who, uint32_t *out)
+static int account_of(struct ledger *l, const struct ledger_budget *b, const struct subject *who,
+                      uint32_t *out)
 {
     uint8_t key[BUDGET_KEY_MAX];
     size_t len = budget_key(b->def, who, key);
@@ -56,7 +57,8 @@ static int ask(struct ledger *l, bool sessions, const struct subject *who, struc
     return count;
 }
 
-static void remember(struct ledger *l, struct ledger_match *m, uint32_t dims, const struct reach *reach, int count)
+static void remember(struct ledger *l, struct ledger_match *m, uint32_t dims, const struct reach *reach,
+                     int count)
 {
     m->dims = 0;
     if (dims == 0 || count > MATCH_INLINE)
@@ -109,7 +111,8 @@ bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REAC
     return true;
 }
 
-int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who, struct reach out[LEDGER_REACH_MAX])
+int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
+                 struct reach out[LEDGER_REACH_MAX])
 {
     int count;
 

@@ -34,7 +34,8 @@ int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budge
     b->since_ms = sqlite3_column_int64(stmt, 6);
     b->needs_session = scope_needs_session(&b->def->scope);
     for (unsigned i = 0; i < b->def->pers; i++)
-        b->needs_session |= b->def->per[i].field == SUBJECT_session_id || b->def->per[i].field == SUBJECT_root_session_id;
+        b->needs_session |=
+            b->def->per[i].field == SUBJECT_session_id || b->def->per[i].field == SUBJECT_root_session_id;
     *out = b;
     return 0;
 }
@@ -50,7 +51,8 @@ void ledger_budget_free(struct ledger_budget *b)
     free(b);
 }
 
-int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out, size_t *count)
+int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
+                        size_t *count)
 {
     static const char sql[] = LEDGER_BUDGET_COLUMNS " WHERE ended_ms IS NULL AND counted <= ? ORDER BY name";
     struct ledger_budget **all = NULL;
@@ -150,7 +152,8 @@ static bool reindex(struct recount *r)
     return true;
 }
 
-static struct recount_cell *new_cell(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len, int64_t start_ms)
+static struct recount_cell *new_cell(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len,
+                                     int64_t start_ms)
 {
     if (r->used == r->room) {
         uint32_t room = r->room == 0 ? 256 : 2 * r->room;
@@ -161,7 +164,9 @@ static struct recount_cell *new_cell(struct recount *r, int64_t budget, const ui
         r->room = room;
     }
     struct recount_cell *c = &r->cells[r->used];
-    *c = (struct recount_cell){ .budget = budget, .key = malloc(len + 1), .key_len = len, .start_ms = start_ms };
+    *c = (struct recount_cell){
+        .budget = budget, .key = malloc(len + 1), .key_len = len, .start_ms = start_ms
+    };
     if (c->key == NULL)
         return NULL;
     memcpy(c->key, key, len);
@@ -169,14 +174,16 @@ static struct recount_cell *new_cell(struct recount *r, int64_t budget, const ui
     return c;
 }
 
-static struct recount_cell *cell_of(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len, int64_t start_ms)
+static struct recount_cell *cell_of(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len,
+                                    int64_t start_ms)
 {
     if (2 * (r->used + 1) > r->index_room && !reindex(r))
         return NULL;
     uint32_t at = (uint32_t)hash_of(budget, key, len, start_ms) & (r->index_room - 1);
     for (; r->index[at] != 0; at = (at + 1) & (r->index_room - 1)) {
         struct recount_cell *c = &r->cells[r->index[at] - 1];
-        if (c->budget == budget && c->start_ms == start_ms && c->key_len == len && memcmp(c->key, key, len) == 0)
+        if (c->budget == budget && c->start_ms == start_ms && c->key_len == len &&
+            memcmp(c->key, key, len) == 0)
             return c;
     }
     struct recount_cell *c = new_cell(r, budget, key, len, start_ms);
@@ -198,8 +205,8 @@ static int admitted_ms(struct recount *r, const struct log_row *row, int64_t *ou
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
-static int count_for(struct recount *r, const struct ledger_budget *b, const struct subject *who, int64_t post_ms,
-                     const struct worth *worth)
+static int count_for(struct recount *r, const struct ledger_budget *b, const struct subject *who,
+                     int64_t post_ms, const struct worth *worth)
 {
     uint8_t key[BUDGET_KEY_MAX];
 
@@ -253,8 +260,8 @@ int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
     return rc;
 }
 
-/* Pieces of the log in which nothing is late enough are passed over. A reservation's event comes after its admission,
- * so its time of posting may be before its own: by as much as a reservation lasts. */
+/* Pieces of the log in which nothing is late enough are passed over. A reservation's event comes after its
+ * admission, so its time of posting may be before its own: by as much as a reservation lasts. */
 int recount_first(struct recount *r, int64_t *first_id)
 {
     int64_t from_ms = INT64_MAX;
@@ -263,9 +270,10 @@ int recount_first(struct recount *r, int64_t *first_id)
     for (size_t i = 0; i < r->budget_count; i++)
         if (r->budgets[i]->counts_from_ms < from_ms)
             from_ms = r->budgets[i]->counts_from_ms;
-    int rc = -sqlite3_prepare_v2(r->db, "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE newest_ms < ?"
-                                        " AND last_id < (SELECT ifnull(min(first_id), 9223372036854775807) FROM"
-                                        " log_partition WHERE newest_ms >= ?)",
+    int rc = -sqlite3_prepare_v2(r->db,
+                                 "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE newest_ms < ?"
+                                 " AND last_id < (SELECT ifnull(min(first_id), 9223372036854775807) FROM"
+                                 " log_partition WHERE newest_ms >= ?)",
                                  -1, &stmt, NULL);
     if (rc != 0)
         return rc;

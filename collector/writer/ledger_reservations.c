@@ -7,8 +7,8 @@
  *   told      settled by what its owner told: holds that, until an event comes
  *   event     settled by an event: holds nothing; the event counts, in the windows of the admission
  *   released  the call was not made: holds nothing
- *   expired   nobody told in time: where the budget is strict what was reserved is presumed spent, until an event
- *             or its owner tells; else it holds nothing
+ *   expired   nobody told in time: where the budget is strict what was reserved is presumed spent, until an
+ * event or its owner tells; else it holds nothing
  *
  * What is held stands in reservation_posting, what is in memory is read from there. Every step is part of the
  * writer's transaction, so it is whole or not at all.
@@ -43,17 +43,20 @@ int ledger_prepare_reservations(struct ledger *l)
         const char *sql;
     } all[] = {
         { &s->subject, "SELECT subject FROM reservation WHERE nr=?" },
-        { &s->find, "SELECT nr, state, admitted_ms, expires_ms, tokens, nanousd, settled_nanousd FROM reservation WHERE id=?" },
+        { &s->find, "SELECT nr, state, admitted_ms, expires_ms, tokens, nanousd, settled_nanousd FROM "
+                    "reservation WHERE id=?" },
         { &s->add, "INSERT INTO reservation (id, state, admitted_ms, expires_ms, tokens, nanousd, subject)"
                    " VALUES (?, 0, ?, ?, ?, ?, ?)" },
         { &s->end, "UPDATE reservation SET state=?2, ended_ms=?3, settled_nanousd=?4 WHERE nr=?1" },
         { &s->renew, "UPDATE reservation SET expires_ms=?2 WHERE nr=?1" },
         { &s->add_posting, "INSERT INTO reservation_posting VALUES (?, ?, ?, ?, ?, ?)" },
-        { &s->postings, "SELECT budget, key, start_ms, kind, amount FROM reservation_posting WHERE reservation=?" },
+        { &s->postings,
+          "SELECT budget, key, start_ms, kind, amount FROM reservation_posting WHERE reservation=?" },
         { &s->drop_postings, "DELETE FROM reservation_posting WHERE reservation=?" },
         { &s->set_kind, "UPDATE reservation_posting SET kind=?5, amount=?6"
                         " WHERE budget=?1 AND key=?2 AND start_ms=?3 AND reservation=?4" },
-        { &s->due, "SELECT nr, id FROM reservation WHERE state=0 AND expires_ms<=? ORDER BY expires_ms LIMIT ?" },
+        { &s->due,
+          "SELECT nr, id FROM reservation WHERE state=0 AND expires_ms<=? ORDER BY expires_ms LIMIT ?" },
         { &s->next_due, "SELECT min(expires_ms) FROM reservation WHERE state=0" },
     };
     int rc = 0;
@@ -94,8 +97,13 @@ static int find(struct ledger *l, const char *id, size_t len, struct found *out)
         int64_t n[7];
         for (int i = 0; i < 7; i++)
             n[i] = sqlite3_column_type(stmt, i) == SQLITE_NULL ? UNKNOWN : sqlite3_column_int64(stmt, i);
-        *out = (struct found){ .nr = n[0], .state = (enum reservation_state)n[1], .admitted_ms = n[2], .expires_ms = n[3],
-                               .tokens = n[4], .nanousd = n[5], .settled_nanousd = n[6] };
+        *out = (struct found){ .nr = n[0],
+                               .state = (enum reservation_state)n[1],
+                               .admitted_ms = n[2],
+                               .expires_ms = n[3],
+                               .tokens = n[4],
+                               .nanousd = n[5],
+                               .settled_nanousd = n[6] };
     }
     sqlite3_reset(stmt);
     return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -rc;
@@ -112,7 +120,8 @@ static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
 }
 
 /* The account of a posting changes in memory, if it is there. */
-static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t start_ms, enum held_kind kind, int64_t amount)
+static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t start_ms, enum held_kind kind,
+                 int64_t amount)
 {
     const struct ledger_budget *b = budget_of(l, budget);
     uint32_t account = b != NULL ? accounts_find(&l->accounts, b, key) : ACCOUNT_NONE;
@@ -168,7 +177,8 @@ static int read_postings(struct ledger *l, int64_t nr, struct posted **out, size
     return 0;
 }
 
-static int save_posting(struct ledger *l, int64_t nr, const struct posted *p, enum held_kind kind, int64_t amount)
+static int save_posting(struct ledger *l, int64_t nr, const struct posted *p, enum held_kind kind,
+                        int64_t amount)
 {
     sqlite3_stmt *stmt = l->sql->set_kind;
 
@@ -205,7 +215,7 @@ static int change_one(struct ledger *l, int64_t nr, const struct posted *p, cons
     if (c->to == DROP || b == NULL)
         return 0;
     enum held_kind kind = c->to == TO_TOLD ? HELD_TOLD : b->def->strict ? HELD_PRESUMED : HELD_RESERVED;
-    int64_t amount = c->to == TO_TOLD  ? told(c->worth, b->def->unit, p->amount)
+    int64_t amount = c->to == TO_TOLD ? told(c->worth, b->def->unit, p->amount)
                      : b->def->strict ? p->amount
                                       : 0;
     hold(l, p->budget, key, p->start_ms, kind, amount);
@@ -247,7 +257,9 @@ static int end(struct ledger *l, const struct found *f, enum reservation_state s
 static int refuse(struct order *o, const char *text)
 {
     o->status = ORDER_REFUSED;
-    o->verdict = (struct verdict){ .action = ACTION_BLOCK, .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER };
+    o->verdict = (struct verdict){
+        .action = ACTION_BLOCK, .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER
+    };
     snprintf(o->verdict.text, sizeof o->verdict.text, "%s", text);
     return 0;
 }
@@ -259,9 +271,13 @@ static bool is_id(const char *id)
 
 static int64_t ttl_of(const struct ledger *l, const struct order *o)
 {
-    int64_t ttl_ms = o->ttl_ms > 0 ? o->ttl_ms : l->options.ttl_ms > 0 ? l->options.ttl_ms : LEDGER_TTL_DEFAULT_MS;
+    int64_t ttl_ms = o->ttl_ms > 0           ? o->ttl_ms
+                     : l->options.ttl_ms > 0 ? l->options.ttl_ms
+                                             : LEDGER_TTL_DEFAULT_MS;
 
-    return ttl_ms < LEDGER_TTL_MIN_MS ? LEDGER_TTL_MIN_MS : ttl_ms > LEDGER_TTL_MAX_MS ? LEDGER_TTL_MAX_MS : ttl_ms;
+    return ttl_ms < LEDGER_TTL_MIN_MS   ? LEDGER_TTL_MIN_MS
+           : ttl_ms > LEDGER_TTL_MAX_MS ? LEDGER_TTL_MAX_MS
+                                        : ttl_ms;
 }
 
 static uint64_t session_hash(struct slice session_id)
@@ -286,7 +302,8 @@ void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *
     l->hints[hash & (HINTS - 1)] = (struct ledger_hint){ hash, row->num[D_prompt_tokens] + more };
 }
 
-/* How long the prompt will be: as told, else what the session's last call came to, else what is configured. */
+/* How long the prompt will be: as told, else what the session's last call came to, else what is configured.
+ */
 static int64_t estimate_prompt(struct ledger *l, const struct order *o)
 {
     struct slice session = o->who.text[SUBJECT_session_id];
@@ -346,7 +363,8 @@ static void deny(struct ledger *l, const struct reach *r, struct order *o)
 }
 
 /* Whether every budget that blocks has room; else o is denied. */
-static bool has_room(struct ledger *l, struct reach *reach, int count, const struct estimate *e, struct order *o)
+static bool has_room(struct ledger *l, struct reach *reach, int count, const struct estimate *e,
+                     struct order *o)
 {
     for (int i = 0; i < count; i++) {
         const struct account *c = &l->accounts.all[reach[i].account];
@@ -357,7 +375,8 @@ static bool has_room(struct ledger *l, struct reach *reach, int count, const str
             continue;
         bool over = reach[i].amount == UNKNOWN
                         ? def->strict || account_committed(c) >= ledger_allowed(l, c)
-                        : __builtin_add_overflow(account_committed(c), reach[i].amount, &sum) || sum > ledger_allowed(l, c);
+                        : __builtin_add_overflow(account_committed(c), reach[i].amount, &sum) ||
+                              sum > ledger_allowed(l, c);
         if (over) {
             deny(l, &reach[i], o);
             return false;
@@ -422,7 +441,8 @@ static int add(struct ledger *l, const struct order *o, const struct estimate *e
     return rc;
 }
 
-static int grant(struct ledger *l, struct order *o, const struct estimate *e, const struct reach *reach, int count)
+static int grant(struct ledger *l, struct order *o, const struct estimate *e, const struct reach *reach,
+                 int count)
 {
     int64_t nr;
 
@@ -509,8 +529,8 @@ static void price_told(const struct ledger *l, struct order *o, const char *subj
     struct nanousd cost;
 
     if (l->options.prices != NULL && names != NULL)
-        price = price_list_find(l->options.prices, text_of(names, SUBJECT_provider), text_of(names, SUBJECT_model),
-                                admitted_ms);
+        price = price_list_find(l->options.prices, text_of(names, SUBJECT_provider),
+                                text_of(names, SUBJECT_model), admitted_ms);
     if (price != NULL && price_cost(price, &usage, &cost))
         o->num[D_cost_nanousd] = cost.n;
     json_decref(names);

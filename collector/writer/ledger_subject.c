@@ -34,8 +34,9 @@ void subject_of_event(const struct event *e, struct subject *out)
 
 /* --------------------------------------------------------------- from the file */
 
-static const char read_dims[] = "SELECT agent_id, user_id, provider, model, lane, surface, channel, \"trigger\", tags"
-                                " FROM dims WHERE id=?";
+static const char read_dims[] =
+    "SELECT agent_id, user_id, provider, model, lane, surface, channel, \"trigger\", tags"
+    " FROM dims WHERE id=?";
 static const char read_session[] = "SELECT session_id, root_session_id FROM session WHERE id=?";
 static const uint8_t fields_of_dims[] = { SUBJECT_agent_id, SUBJECT_user_id, SUBJECT_provider, SUBJECT_model,
                                           SUBJECT_lane,     SUBJECT_surface, SUBJECT_channel };
@@ -46,7 +47,8 @@ int subject_reader_open(struct subject_reader *r, sqlite3 *db)
     *r = (struct subject_reader){ .dims = NULL };
     msgpack_sbuffer_init(&r->tags);
     int rc = -sqlite3_prepare_v3(db, read_dims, -1, SQLITE_PREPARE_PERSISTENT, &r->dims, NULL);
-    return rc != 0 ? rc : -sqlite3_prepare_v3(db, read_session, -1, SQLITE_PREPARE_PERSISTENT, &r->session, NULL);
+    return rc != 0 ? rc
+                   : -sqlite3_prepare_v3(db, read_session, -1, SQLITE_PREPARE_PERSISTENT, &r->session, NULL);
 }
 
 void subject_reader_close(struct subject_reader *r)
@@ -58,7 +60,8 @@ void subject_reader_close(struct subject_reader *r)
 }
 
 /* A column that outlives the statement's reset. */
-static void keep_text(struct subject_reader *r, sqlite3_stmt *stmt, int column, int field, struct subject *out)
+static void keep_text(struct subject_reader *r, sqlite3_stmt *stmt, int column, int field,
+                      struct subject *out)
 {
     const char *text = (const char *)sqlite3_column_text(stmt, column);
     size_t len = (size_t)sqlite3_column_bytes(stmt, column);

@@ -13,7 +13,8 @@
 struct ledger_statements {
     sqlite3_stmt *load_cells, *load_held, *save_cell, *save_watermark;
     sqlite3_stmt *dims, *session;
-    sqlite3_stmt *find, *subject, *add, *end, *renew, *add_posting, *postings, *drop_postings, *set_kind, *due, *next_due;
+    sqlite3_stmt *find, *subject, *add, *end, *renew, *add_posting, *postings, *drop_postings, *set_kind,
+        *due, *next_due;
     sqlite3_stmt *add_alert;
 };
 
@@ -31,17 +32,18 @@ struct worth {
 };
 void worth_of(const struct log_row *row, struct worth *out);
 
-/* ledger_match.c: the accounts of a call, made and rolled to l->now_ms. dims 0: not remembered. The count, or a
- * negative SQLite code; more than LEDGER_REACH_MAX are left out. */
-int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who, struct reach out[LEDGER_REACH_MAX]);
-/* The same without asking who it is: false if it is not remembered. *count: as what ledger_reach returns; without
- * the budgets that look at sessions. */
+/* ledger_match.c: the accounts of a call, made and rolled to l->now_ms. dims 0: not remembered. The count, or
+ * a negative SQLite code; more than LEDGER_REACH_MAX are left out. */
+int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
+                 struct reach out[LEDGER_REACH_MAX]);
+/* The same without asking who it is: false if it is not remembered. *count: as what ledger_reach returns;
+ * without the budgets that look at sessions. */
 bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count);
 int ledger_match_init(struct ledger *l);
 void ledger_match_forget(struct ledger *l);
 
-/* ledger_judge.c: looks at an account: its state, when to look again; alerts: tells of thresholds that have been
- * passed, else they are taken as told. 0 or a negative SQLite code. */
+/* ledger_judge.c: looks at an account: its state, when to look again; alerts: tells of thresholds that have
+ * been passed, else they are taken as told. 0 or a negative SQLite code. */
 int ledger_look(struct ledger *l, uint32_t account, bool alerts);
 int64_t ledger_allowed(const struct ledger *l, const struct account *c);
 /* What the account says of the next call. */
@@ -62,16 +64,18 @@ int ledger_expire(struct ledger *l);
 int ledger_admit(struct ledger *l, struct order *o);
 int ledger_settle(struct ledger *l, struct order *o);
 int ledger_renew(struct ledger *l, struct order *o);
-/* Whether there is such a reservation and when it was admitted; settles: an event has come for it, with a final
- * record. 1, 0: there is none, or a negative SQLite code. */
+/* Whether there is such a reservation and when it was admitted; settles: an event has come for it, with a
+ * final record. 1, 0: there is none, or a negative SQLite code. */
 int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms);
 void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
 
 /* ledger_recount.c: budgets as they stand in the file, on any connection. */
-#define LEDGER_BUDGET_COLUMNS "SELECT id, definition, origin, counts_from_ms, first_id, counted, since_ms FROM budget"
+#define LEDGER_BUDGET_COLUMNS \
+    "SELECT id, definition, origin, counts_from_ms, first_id, counted, since_ms FROM budget"
 int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out);
 void ledger_budget_free(struct ledger_budget *b); /* NULL is fine */
-int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out, size_t *count);
+int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
+                        size_t *count);
 
 /* ledger_budgets.c: budgets, pauses, raises as they stand in the file. */
 int ledger_load_budgets(struct ledger *l);

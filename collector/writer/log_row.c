@@ -28,8 +28,9 @@ static const uint8_t num_of_sum[DISPATCH_SUMS] = {
 };
 
 /* What is read of a dispatch, in the order of read_dispatch. */
-#define DISPATCH_COLUMNS \
-    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price, e.reservation_id" STORED_SUMS
+#define DISPATCH_COLUMNS                                                                   \
+    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price, " \
+    "e.reservation_id" STORED_SUMS
 
 enum {
     COLUMN_PARTIAL = 6,

@@ -34,7 +34,8 @@ struct log_row {
     const int64_t *num; /* by enum dispatch_num; of a dispatch, else NULL. Only partial, price and the
                            summed ones are meant. Borrowed for the call */
     uint8_t reservation_len;
-    char reservation[LOG_RESERVATION_MAX]; /* reservation_id of a dispatch, if it can be one of ours; length 0: none */
+    char reservation[LOG_RESERVATION_MAX]; /* reservation_id of a dispatch, if it can be one of ours; length
+                                              0: none */
 };
 
 /* Reads the log again, all kinds in the order of ids. */

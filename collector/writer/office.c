@@ -34,13 +34,18 @@ static const struct {
 
 static json_t *problem(int status, const char *title, const char *detail)
 {
-    return json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
+    return json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status,
+                     "detail", detail);
 }
 
 int office_refuse(struct office_desk *d, int status, const char *detail)
 {
     d->status = status;
-    d->answer = problem(status, status == 404 ? "Not found" : status == 409 ? "Conflict" : "Bad request", detail);
+    d->answer = problem(status,
+                        status == 404   ? "Not found"
+                        : status == 409 ? "Conflict"
+                                        : "Bad request",
+                        detail);
     return 0;
 }
 
@@ -105,7 +110,8 @@ static void bind_all(sqlite3_stmt *stmt, const char *format, va_list args)
     }
 }
 
-static int prepare(struct office_desk *d, const char *sql, sqlite3_stmt **out, const char *format, va_list args)
+static int prepare(struct office_desk *d, const char *sql, sqlite3_stmt **out, const char *format,
+                   va_list args)
 {
     int rc = -sqlite3_prepare_v2(d->l->store->db, sql, -1, out, NULL);
 
@@ -186,9 +192,10 @@ int office_note(struct office_desk *d, const char *what, json_t *detail)
 {
     const char *author = office_text(d, "author");
     char *text = json_dumps(detail, JSON_COMPACT);
-    int rc = text == NULL ? -SQLITE_NOMEM
-                          : office_run(d, NULL, "INSERT INTO audit (ts_ms, author, what, detail) VALUES (?, ?, ?, ?)",
-                                       "isss", d->l->now_ms, author != NULL ? author : "", what, text);
+    int rc = text == NULL
+                 ? -SQLITE_NOMEM
+                 : office_run(d, NULL, "INSERT INTO audit (ts_ms, author, what, detail) VALUES (?, ?, ?, ?)",
+                              "isss", d->l->now_ms, author != NULL ? author : "", what, text);
 
     free(text);
     json_decref(detail);

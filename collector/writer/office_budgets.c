@@ -19,7 +19,8 @@ static json_t *cell_json(struct ledger *l, const struct account *c)
     json_t *o = json_object();
     json_object_set_new(o, "key", json_string(key) != NULL ? json_string(key) : office_string("\xff"));
     json_object_set_new(o, "window_start_ms", json_integer(c->first_ms));
-    json_object_set_new(o, "window_end_ms", office_time(def->window.kind == WINDOW_SLIDING ? WINDOW_NEVER : c->until_ms));
+    json_object_set_new(o, "window_end_ms",
+                        office_time(def->window.kind == WINDOW_SLIDING ? WINDOW_NEVER : c->until_ms));
     json_object_set_new(o, "spent", json_integer(c->total.amount + c->total.held[HELD_TOLD]));
     json_object_set_new(o, "reserved", json_integer(c->total.held[HELD_RESERVED]));
     json_object_set_new(o, "presumed", json_integer(c->total.held[HELD_PRESUMED]));
@@ -28,12 +29,15 @@ static json_t *cell_json(struct ledger *l, const struct account *c)
     json_object_set_new(o, "calls", json_integer(c->total.calls));
     json_object_set_new(o, "unknown_calls", json_integer(c->total.unknown));
     json_object_set_new(o, "state", json_string(action_name(c->state)));
-    json_object_set_new(o, "opens_ms", c->state > ACTION_WARN ? office_time(ledger_opens_ms(l, c, 0)) : json_null());
+    json_object_set_new(o, "opens_ms",
+                        c->state > ACTION_WARN ? office_time(ledger_opens_ms(l, c, 0)) : json_null());
     return o;
 }
 
-/* The keys of a budget's running window, the largest first: from the file, which a flush has just made whole. */
-static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64_t most, json_t *cells, int64_t *accounts)
+/* The keys of a budget's running window, the largest first: from the file, which a flush has just made whole.
+ */
+static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64_t most, json_t *cells,
+                     int64_t *accounts)
 {
     static const char sql[] =
         "SELECT key, sum(amount) AS sum, count(*) OVER () FROM"
@@ -130,8 +134,8 @@ int office_policies(struct office_desk *d)
     json_t *list = json_array();
 
     for (size_t i = 0; i < d->l->policy_count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", d->l->policies[i]->name, "origin", "file",
-                                              "definition", policy_json(d->l->policies[i])));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", d->l->policies[i]->name, "origin",
+                                              "file", "definition", policy_json(d->l->policies[i])));
     d->answer = json_pack("{s:o}", "policies", list);
     return 0;
 }
@@ -144,7 +148,8 @@ static bool is_files(struct office_desk *d, const char *name)
 
     if (b == NULL || !b->from_file)
         return false;
-    office_refuse(d, 409, "this budget stands in the configuration file: change it there and send the collector a HUP");
+    office_refuse(
+        d, 409, "this budget stands in the configuration file: change it there and send the collector a HUP");
     return true;
 }
 

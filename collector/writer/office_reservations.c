@@ -28,9 +28,10 @@ static void pack_string(msgpack_packer *pk, const char *s)
 /* tags: where the packed ones stand; to be destroyed by the caller. */
 static void subject_of(struct office_desk *d, struct subject *out, msgpack_sbuffer *tags)
 {
-    static const char *const names[SUBJECT_FIELDS] = { "agent_id", "session_id", "root_session_id", "user_id",
-                                                       "provider", "model",      "lane",            "surface",
-                                                       "channel",  "trigger" };
+    static const char *const names[SUBJECT_FIELDS] = { "agent_id", "session_id", "root_session_id",
+                                                       "user_id",  "provider",   "model",
+                                                       "lane",     "surface",    "channel",
+                                                       "trigger" };
     const json_t *map = json_object_get(d->request, "tags");
     json_t *value;
     const char *name;
@@ -77,7 +78,8 @@ static json_t *verdict_json(const struct verdict *v)
 }
 
 /* What would be said if nothing were only recorded. */
-static json_t *shadows(const struct ledger *l, const struct subject *who, const struct reach *reach, int count)
+static json_t *shadows(const struct ledger *l, const struct subject *who, const struct reach *reach,
+                       int count)
 {
     json_t *list = json_array();
     struct verdict v;
@@ -147,7 +149,8 @@ static int take_number(struct office_desk *d, const char *name, int64_t least, i
     }
     if (json_is_integer(n))
         snprintf(value, sizeof value, "%lld", (long long)json_integer_value(n));
-    snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)least, (long long)most);
+    snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)least,
+             (long long)most);
     office_wrong(d, name, value, expected);
     return -1;
 }
@@ -163,7 +166,8 @@ int office_admit(struct office_desk *d)
     struct order o = { .kind = ORDER_ADMIT, .prompt_tokens = UNKNOWN, .max_tokens = UNKNOWN };
     msgpack_sbuffer tags;
 
-    if (!take_id(d, &o, true) || take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
+    if (!take_id(d, &o, true) ||
+        take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
         take_number(d, "prompt_tokens", 0, 1000000000000, &o.prompt_tokens) != 0 ||
         take_number(d, "max_tokens", 0, 1000000000000, &o.max_tokens) != 0)
         return 0;
@@ -223,7 +227,8 @@ int office_renew(struct office_desk *d)
 {
     struct order o = { .kind = ORDER_RENEW };
 
-    if (!take_id(d, &o, false) || take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0)
+    if (!take_id(d, &o, false) ||
+        take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0)
         return 0;
     int rc = ledger_renew(d->l, &o);
     if (rc != 0)
@@ -239,17 +244,23 @@ int office_renew(struct office_desk *d)
 int office_reservations(struct office_desk *d)
 {
     static const char sql[] =
-        "SELECT id, CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'told' WHEN 2 THEN 'settled' WHEN 3 THEN 'released'"
+        "SELECT id, CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'told' WHEN 2 THEN 'settled' WHEN 3 THEN "
+        "'released'"
         " ELSE 'expired' END AS state, admitted_ms, expires_ms, nanousd, tokens, subject AS subject_json,"
-        " (SELECT json_group_array(json_object('budget', b.name, 'key_hex', hex(p.key), 'start_ms', p.start_ms,"
-        "  'kind', CASE p.kind WHEN 0 THEN 'reserved' WHEN 1 THEN 'presumed' ELSE 'told' END, 'amount', p.amount))"
-        "  FROM reservation_posting p JOIN budget b ON b.id = p.budget WHERE p.reservation = r.nr) AS postings_json"
+        " (SELECT json_group_array(json_object('budget', b.name, 'key_hex', hex(p.key), 'start_ms', "
+        "p.start_ms,"
+        "  'kind', CASE p.kind WHEN 0 THEN 'reserved' WHEN 1 THEN 'presumed' ELSE 'told' END, 'amount', "
+        "p.amount))"
+        "  FROM reservation_posting p JOIN budget b ON b.id = p.budget WHERE p.reservation = r.nr) AS "
+        "postings_json"
         " FROM reservation r WHERE state = 0 ORDER BY expires_ms LIMIT ?";
     int64_t most = office_number(d, "limit", LIST_DEFAULT);
     json_t *list = json_array();
-    int rc = office_rows(d, list, sql, "i", most < 1 ? (int64_t)1 : most > LIST_MAX ? (int64_t)LIST_MAX : most);
+    int rc = office_rows(d, list, sql, "i",
+                         most < 1          ? (int64_t)1
+                         : most > LIST_MAX ? (int64_t)LIST_MAX
+                                           : most);
 
-    d->answer =
-        json_pack("{s:I, s:o}", "open", (json_int_t)d->l->reservations_open, "reservations", list);
+    d->answer = json_pack("{s:I, s:o}", "open", (json_int_t)d->l->reservations_open, "reservations", list);
     return rc;
 }

@@ -26,8 +26,8 @@ struct projections {
     struct zone *utc;      /* owned; where nobody names a zone */
 };
 
-/* zone: the reporting zone; NULL: UTC. ages: NULL: everything is kept. governing: NULL: defaults. All borrowed, the
- * last one for the call. */
+/* zone: the reporting zone; NULL: UTC. ages: NULL: everything is kept. governing: NULL: defaults. All
+ * borrowed, the last one for the call. */
 int projections_init(struct projections *p, struct store *store, const struct zone *zone,
                      const struct retention_ages *ages, const struct ledger_options *governing);
 void projections_fini(struct projections *p);

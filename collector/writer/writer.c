@@ -303,7 +303,8 @@ static void end_counting(struct writer *w)
     counting_stop(w->counting);
     w->counting = NULL;
     w->counted = false;
-    w->count_due = mono_after(mono_now(), ledger_wants_count(&w->journal.projections.ledger) ? COUNT_AGAIN_MS : 0);
+    w->count_due =
+        mono_after(mono_now(), ledger_wants_count(&w->journal.projections.ledger) ? COUNT_AGAIN_MS : 0);
 }
 
 /* Budgets whose past is not counted: from a clean beginning, as of now. */
@@ -553,15 +554,16 @@ static void take_item(struct writer *w, struct queue_item *item, size_t *events)
     *events += item->weight;
 }
 
-/* Who asks waits for nobody's batch: orders have a transaction of their own, and every second one of these takes a
- * batch too, so that many orders do not keep events out. */
+/* Who asks waits for nobody's batch: orders have a transaction of their own, and every second one of these
+ * takes a batch too, so that many orders do not keep events out. */
 static void gather_orders(struct writer *w, size_t *events)
 {
     struct queue_item *item;
 
     while (w->order_count < TRANSACTION_ORDERS && queue_pop_first(w->queue, &item) == QUEUE_OK)
         take_item(w, item, events);
-    if (!w->fed && w->count == 0 && w->order_count < TRANSACTION_ORDERS && queue_pop(w->queue, 0, &item) == QUEUE_OK)
+    if (!w->fed && w->count == 0 && w->order_count < TRANSACTION_ORDERS &&
+        queue_pop(w->queue, 0, &item) == QUEUE_OK)
         take_item(w, item, events);
     w->fed = !w->fed;
 }
@@ -647,7 +649,8 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
                           .retains = options->journal.ages != NULL,
                           .stand = options->stand,
                           .path = strdup(options->path),
-                          .zone = strdup(options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC") };
+                          .zone = strdup(options->journal.zone != NULL ? zone_name(options->journal.zone)
+                                                                       : "UTC") };
     if (w->path == NULL || w->zone == NULL) {
         close_all(w);
         return -SQLITE_NOMEM;
