@@ -107,6 +107,7 @@ void ledger_fini(struct ledger *l)
     free(l->subjects);
     free(l->matches);
     free(l->hints);
+    free(l->early);
     free(l->sql);
     *l = (struct ledger){ .store = NULL };
 }
@@ -177,18 +178,12 @@ static bool post_remembered(struct ledger *l, const struct log_row *row, const s
 }
 
 /* e: the event as it came, or NULL: its names are read from the dictionaries. */
-static int post(struct ledger *l, const struct log_row *row, const struct event *e, int sign)
+static int post(struct ledger *l, const struct log_row *row, const struct event *e, int64_t post_ms, int sign)
 {
-    struct posting p = { .post_ms = row->ts_ms, .sign = sign };
+    struct posting p = { .post_ms = post_ms, .sign = sign };
     struct subject who;
     int rc = 0;
 
-    if (row->reservation_len > 0 && l->reservations_known > 0 &&
-        (rc = ledger_reservation(l, row->reservation, row->reservation_len,
-                                 e != NULL && row->num[D_partial] != 1, &p.post_ms)) < 0)
-        return rc;
-    if (l->budget_count == 0)
-        return 0;
     worth_of(row, &p.worth);
     if (post_remembered(l, row, &p, &rc))
         return rc;
@@ -204,28 +199,42 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
+/* The time at which a dispatch counts: that of its reservation's admission. settles: it ends the reservation. */
+static int time_of(struct ledger *l, const struct log_row *row, bool settles, int64_t *out)
+{
+    *out = row->ts_ms;
+    if (row->kind != LOG_DISPATCH || row->reservation_len == 0)
+        return 0;
+    int rc = ledger_reservation(l, row->reservation, row->reservation_len, settles, out);
+    return rc < 0 ? rc : 0;
+}
+
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e)
 {
+    int64_t post_ms;
+
     if (row->id <= l->watermark)
         return 0;
     l->newest = row->id;
     l->pending++;
-    if (!is_worth(row))
-        return 0;
+    int rc = time_of(l, row, e != NULL && row->kind == LOG_DISPATCH && row->num[D_partial] != 1, &post_ms);
+    if (rc != 0 || l->budget_count == 0 || !is_worth(row))
+        return rc;
     if (e != NULL && l->hints != NULL)
         ledger_hint(l, e, row);
-    return post(l, row, e, 1);
+    return post(l, row, e, post_ms, 1);
 }
 
 static int repost(struct ledger *l, const struct log_row *row, int sign)
 {
-    struct log_row r = *row;
+    int64_t post_ms;
 
     if (!is_worth(row) || l->budget_count == 0)
         return 0;
     l->pending++;
     l->owes |= row->id <= l->watermark;
-    return post(l, &r, NULL, sign);
+    int rc = time_of(l, row, false, &post_ms);
+    return rc != 0 ? rc : post(l, row, NULL, post_ms, sign);
 }
 
 int ledger_retract(struct ledger *l, const struct log_row *row)
