@@ -87,7 +87,7 @@ static uint64_t early_hash(const char *id, size_t len)
 {
     uint64_t half[2];
 
-    tg_hash128(id, len, (unsigned char *)half);
+    tg_hash128((const unsigned char *)id, len, (unsigned char *)half);
     return half[0] | 1;
 }
 
