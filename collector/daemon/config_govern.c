@@ -131,7 +131,7 @@ static int read_element(const struct reading *r, size_t index, const yaml_node_t
 {
     yaml_document_t *document = r->source->document;
     struct fault fault = { "", "", "more memory" };
-    struct yaml_fault place;
+    struct yaml_fault place = { 0, NULL };
     json_t *given;
     int rc;
 
