@@ -296,6 +296,7 @@ static void reload(struct daemon *d)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
     else
         log_info("reload", "log_level=%s", wanted.log_level);
+    config_fini(&wanted); /* the budgets and policies that ran until now */
 }
 
 /* Until TERM or INT. While the self-test runs, its socket is waited for instead of the signals. */
@@ -423,6 +424,7 @@ int main(int argc, char **argv)
     }
     if (check) {
         config_print(&d.config, stdout);
+        config_contradictions(&d.config, "tollgated: ", stderr);
         return 0;
     }
     mallopt(M_ARENA_MAX, 2);            /* else each of a few hundred threads may keep memory of its own */
