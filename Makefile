@@ -149,7 +149,7 @@ $(BUILD)/tests/collector/%: $(BUILD)/obj/tests/collector/%.o $(BUILD)/libcollect
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) libcurl cmocka) -lpthread
 
-$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson)
+$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson glib-2.0)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libtollgate.a
 	$(SAY) LD $@
 	@mkdir -p $(@D)
