@@ -177,6 +177,8 @@ int command_events(int argc, char **argv);
 int command_tail(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_prices(int argc, char **argv);
+int command_price(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rebuild(int argc, char **argv);

@@ -22,11 +22,13 @@ static const char help[] =
     "  status        the collector on one screen\n"
     "  doctor        what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
+    "  prices        the price list; price explain MODEL: what a call costs, line by line\n"
+    "\n"
     "  backup FILE   copies the database, while the collector runs\n"
     "  restore FILE  puts a backup in its place, while the collector does not\n"
     "  rebuild       counts the sums again from the log, and compares or replaces them\n"
     "\n"
-    "All but the last three take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
+    "All but the last four take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
     "--token TOKEN ($TOLLGATE_TOKEN). Every command takes --help, which shows examples.\n"
     "\n"
     "  tollgate usage --by agent,model --from -24h\n"
@@ -40,7 +42,8 @@ static const struct {
     { "usage", command_usage },       { "agents", command_agents },   { "models", command_models },
     { "sessions", command_sessions }, { "session", command_session }, { "events", command_events },
     { "tail", command_tail },         { "status", command_status },   { "doctor", command_doctor },
-    { "backup", command_backup },     { "restore", command_restore }, { "rebuild", command_rebuild },
+    { "prices", command_prices },     { "price", command_price },     { "backup", command_backup },
+    { "restore", command_restore },   { "rebuild", command_rebuild },
 };
 
 /* --url and --token may stand before the command too: there they act as their variables do. */
@@ -83,8 +86,8 @@ static int run(int argc, char **argv)
         if (strcmp(commands[i].name, name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    cli_fail("%s: usage, agents, models, sessions, session, events, tail, status, doctor, backup, restore or "
-             "rebuild was expected (see --help)",
+    cli_fail("%s: usage, agents, models, sessions, session, events, tail, status, doctor, prices, price, "
+             "backup, restore or rebuild was expected (see --help)",
              name ? name : "no command");
     return CLI_USAGE;
 }
