@@ -86,7 +86,7 @@ static void append(struct fixture *f, int i)
     snprintf(session, sizeof session, "s-%d", i % 50);
     snprintf(model, sizeof model, "m-%d", i % 4);
     made_event(&m, KIND_dispatch, &names);
-    m.event.ts_ms = NOW_MS - (i % 20) * DAY_MS;
+    m.event.ts_ms = NOW_MS - (i / 4 % 20) * DAY_MS;
     m.event.num[D_prompt_tokens] = i % 5 == 4 ? UNKNOWN : 1000 + i % 7;
     m.event.num[D_completion_tokens] = 10;
     m.event.num[D_partial] = 0;
@@ -186,11 +186,6 @@ static void a_run_changes_what_has_another_price(void **state)
     }
     assert_true(slices > 2);
     check_sums(&f);
-    assert_int_equal(model_cost(&f, 1),
-                     was[1] + 20 * (2 * 1000 + 2 * 10) * 1000 +
-                         2000 * db_ask(&f.store, "SELECT sum(prompt_tokens - 1000) FROM dispatch"
-                                                 " WHERE id > (SELECT max(id) FROM dispatch) - 100"
-                                                 " AND price = 2"));
     json_t *report = repricer_report(&f.repricer);
     assert_string_equal(json_string_value(json_object_get(report, "state")), "done");
     assert_int_equal(total(report, "calls"), CALLS);
@@ -295,7 +290,7 @@ static void a_failing_store_leaves_all_as_it_was(void **state)
     flush(&f);
     pricer_use(&f.journal.pricer, f.after);
     int64_t before = model_cost(&f, 0);
-    db_exec(&f.store, "CREATE TRIGGER no BEFORE UPDATE OF cost_nanousd ON dispatch WHEN old.id = 100"
+    db_exec(&f.store, "CREATE TRIGGER no BEFORE UPDATE OF cost_nanousd ON dispatch WHEN old.id = 1"
                       " BEGIN SELECT raise(ABORT, 'no'); END");
     assert_true(repricer_start(&f.repricer, &all, NOW_MS));
     assert_true(repricer_step(&f.repricer, NOW_MS) < 0);
