@@ -106,7 +106,7 @@ def test_budgets_are_set_and_deleted():
         assert sorted(told) == ["by-agent", "models", "team"] and told["team"]["limit"] == 20
         assert told["by-agent"]["origin"] == "file" and told["models"]["definition"]["shadow"] is True
         assert told["models"]["definition"]["scope"] in ({"model": {"not": ["cheap-*"]}}, {"model": {"not": "cheap-*"}})
-        for text, named in (("{name: team}", "limit"), ("{name: team, limit: 5, window: day}", "unit"), ("{limit: 5 usd}", "name"),
+        for text, named in (("{name: team}", "limit"), ("{name: team, limit: 5, window: day}", "limit"), ("{limit: 5 usd}", "name"),
                             ("{name: x, limit: 5 usd, window: fortnight}", "fortnight"),
                             ("{name: x, limit: 5 usd, window: day, scpe: {}}", "scpe")):
             cli.run("budget", "set", "-", stdin=text, status=2)
