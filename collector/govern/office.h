@@ -39,11 +39,17 @@
 #define COLLECTOR_OFFICE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
+
+#include "../base/queue.h"
 
 /* Any thread; blocks until the writer has answered. Returns the HTTP status: 200; 400 with a problem document
  * naming the field; 404, 409; 503 while the store cannot write or the queue is full. *answer is a new
  * reference, never NULL but without memory. request is borrowed. */
-struct office;
+struct office {
+    struct queue *queue; /* borrowed: the writer's */
+    _Atomic int asking;
+};
 int office_ask(struct office *o, const char *op, const json_t *request, json_t **answer);
 
 #endif

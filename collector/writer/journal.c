@@ -21,7 +21,8 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
         return -SQLITE_NOMEM;
     if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
         (rc = pricer_init(&j->pricer, store, options->prices)) != 0 ||
-        (rc = projections_init(&j->projections, store, options->zone, options->ages)) != 0 ||
+        (rc = projections_init(&j->projections, store, options->zone, options->ages, options->governing)) !=
+            0 ||
         (rc = store_prepare(store,
                             "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
                             ", e.cached_tokens,"
@@ -253,6 +254,14 @@ static int name_row(struct journal *j, const struct journal_origin *from, const 
     return e->session.at != NULL ? names_session(&j->names, e->session, &row->session) : 0;
 }
 
+static void note_reservation(struct slice id, struct log_row *row)
+{
+    if (id.at == NULL || id.len > LOG_RESERVATION_MAX)
+        return;
+    memcpy(row->reservation, id.at, id.len);
+    row->reservation_len = (uint8_t)id.len;
+}
+
 static int append_dispatch(struct journal *j, const struct journal_origin *from, struct event *e, int flags,
                            struct log_row *row)
 {
@@ -268,6 +277,7 @@ static int append_dispatch(struct journal *j, const struct journal_origin *from,
         return rc;
     row->counts = run.counts;
     row->num = e->num;
+    note_reservation(e->text[D_reservation_id], row);
     j->tally.coarser += !run.counts;
     return log_write_dispatch(j->store, row, e, (run.counts ? STATE_COUNTS : STATE_COARSER) | flags);
 }
@@ -315,8 +325,7 @@ static int append_new(struct journal *j, const struct journal_origin *from, stru
     j->tally.newest_ms = e->ts_ms;
     recent_add(&j->recent, e->id,
                (struct recent_entry){ row.id, row.kind == LOG_DISPATCH && e->num[D_partial] == 1 });
-    projections_row(&j->projections, &row, e->dims);
-    return 0;
+    return projections_row(&j->projections, &row, e);
 }
 
 int journal_append(struct journal *j, const struct journal_origin *from, struct event *e,

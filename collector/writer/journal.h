@@ -19,10 +19,11 @@ struct journal_options {
     int64_t past_ms;   /* an event older than this is misdated */
     int64_t future_ms; /* or this much ahead of our clock */
     int64_t quarantine_rows;
-    int64_t combinations;              /* that the rollups know; 0: COMBINATIONS_DEFAULT */
-    const struct zone *zone;           /* the reporting zone; borrowed; NULL: UTC */
-    const struct retention_ages *ages; /* borrowed; NULL: everything is kept */
-    const struct price_list *prices;   /* borrowed; NULL: nothing is priced */
+    int64_t combinations;                   /* that the rollups know; 0: COMBINATIONS_DEFAULT */
+    const struct zone *zone;                /* the reporting zone; borrowed; NULL: UTC */
+    const struct retention_ages *ages;      /* borrowed; NULL: everything is kept */
+    const struct price_list *prices;        /* borrowed; NULL: nothing is priced */
+    const struct ledger_options *governing; /* borrowed during journal_init; NULL: defaults */
 };
 
 /* What the transaction under way has done: it becomes true with the commit. */

@@ -7,6 +7,9 @@
 #include "log_row.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "../base/identifier.h"
 
 #include "../base/stored.h"
 
@@ -25,12 +28,14 @@ static const uint8_t num_of_sum[DISPATCH_SUMS] = {
 };
 
 /* What is read of a dispatch, in the order of read_dispatch. */
-#define DISPATCH_COLUMNS \
-    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price" STORED_SUMS
+#define DISPATCH_COLUMNS                                                                   \
+    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price, " \
+    "e.reservation_id" STORED_SUMS
 
 enum {
     COLUMN_PARTIAL = 6,
     COLUMN_PRICE,
+    COLUMN_RESERVATION,
     COLUMN_SUMS,
     COLUMN_STATUS = COLUMN_SUMS + DISPATCH_SUMS,
     COLUMN_ROLLUP
@@ -66,6 +71,25 @@ static void read_common(sqlite3_stmt *stmt, enum log_kind kind, struct log_row *
     out->received_ms = out->ts_ms + sqlite3_column_int64(stmt, 2);
 }
 
+static void read_reservation(sqlite3_stmt *stmt, struct log_row *out)
+{
+    char unpacked[IDENTIFIER_TEXT_MAX];
+    const char *text = unpacked;
+    size_t len;
+
+    if (sqlite3_column_type(stmt, COLUMN_RESERVATION) == SQLITE_BLOB) {
+        const void *packed = sqlite3_column_blob(stmt, COLUMN_RESERVATION);
+        len = identifier_unpack(packed, (size_t)sqlite3_column_bytes(stmt, COLUMN_RESERVATION), unpacked);
+    } else {
+        text = (const char *)sqlite3_column_text(stmt, COLUMN_RESERVATION);
+        len = (size_t)sqlite3_column_bytes(stmt, COLUMN_RESERVATION);
+    }
+    if (text == NULL || len > LOG_RESERVATION_MAX)
+        return;
+    memcpy(out->reservation, text, len);
+    out->reservation_len = (uint8_t)len;
+}
+
 static void read_dispatch(sqlite3_stmt *stmt, int64_t *num, struct log_row *out)
 {
     out->counts = (sqlite3_column_int(stmt, 5) & 7) == 0;
@@ -73,6 +97,8 @@ static void read_dispatch(sqlite3_stmt *stmt, int64_t *num, struct log_row *out)
     num[D_price] = column_num(stmt, COLUMN_PRICE);
     for (int i = 0; i < DISPATCH_SUMS; i++)
         num[num_of_sum[i]] = column_num(stmt, COLUMN_SUMS + i);
+    if (sqlite3_column_type(stmt, COLUMN_RESERVATION) != SQLITE_NULL)
+        read_reservation(stmt, out);
     out->num = num;
 }
 

@@ -19,6 +19,8 @@
 
 #include "../base/event.h"
 
+#define LOG_RESERVATION_MAX 64 /* a longer id is nobody's that we have admitted */
+
 enum log_kind { LOG_DISPATCH, LOG_MESSAGE, LOG_REPORT };
 
 struct log_row {
@@ -31,6 +33,9 @@ struct log_row {
     uint32_t session;   /* 0: none */
     const int64_t *num; /* by enum dispatch_num; of a dispatch, else NULL. Only partial, price and the
                            summed ones are meant. Borrowed for the call */
+    uint8_t reservation_len;
+    char reservation[LOG_RESERVATION_MAX]; /* reservation_id of a dispatch, if it can be one of ours; length
+                                              0: none */
 };
 
 /* Reads the log again, all kinds in the order of ids. */

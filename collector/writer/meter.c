@@ -199,7 +199,8 @@ static inline __attribute__((always_inline)) void count(struct meter *m, struct 
     count_amount(usage, CACHED, num[D_cached_tokens], sign);
     count_amount(usage, CACHE_WRITE, num[D_cache_write_tokens], sign);
     count_amount(usage, REASONING, num[D_reasoning_tokens], sign);
-    count_amount(usage, COST, num[D_cost_reported_nanousd], sign);
+    count_amount(usage, COST_REPORTED, num[D_cost_reported_nanousd], sign);
+    count_amount(usage, COST, num[D_cost_nanousd], sign);
     if (num[D_prompt_tokens] >= 0)
         observe(model + INPUT, token_bucket(num[D_prompt_tokens]), num[D_prompt_tokens], sign);
     if (num[D_completion_tokens] >= 0)

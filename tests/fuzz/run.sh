@@ -11,12 +11,13 @@ msgpack=$(pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
 packages="glib-2.0 jansson sqlite3 yaml-0.1 $msgpack"
 flags="-std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all"
 base=$(ls collector/base/*.c)
+govern=$(printf 'collector/govern/%s.c ' amount budget budget_parse definition duration instant pattern policy scope subject window)
 
 sources() {
     case $1 in
     decode) echo "$base collector/ingest/decode.c collector/ingest/named.c" ;;
     post) echo "$base collector/ingest/decode.c collector/ingest/named.c collector/ingest/post.c" ;;
-    config) echo "$base collector/daemon/config.c" ;;
+    config) echo "$base collector/daemon/config.c collector/daemon/config_govern.c collector/daemon/yaml_json.c $govern" ;;
     slab) echo "collector/base/slab.c collector/base/slab_merge.c collector/base/slab_pack.c" ;;
     esac
 }

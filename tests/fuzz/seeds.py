@@ -13,7 +13,15 @@ import wire  # noqa: E402
 FRAME_MAX = 4096  # longer inputs only slow the fuzzer down
 CONFIGS = ["", "database: /tmp/x.db\n", "log: {level: debug}\n", "a: [1, 2\n", "---\n- 1\n- 2\n", "&a [*a]\n",
            "http: {listen: '127.0.0.1:7448', token: x}\ningest: {endpoints: ['ipc:///tmp/x']}\n", "a: 1\na: 2\n",
-           "\t\n", "? {a: b}\n: c\n", "a: !!binary aGk=\n", "x: &y {z: *y}\n"]
+           "\t\n", "? {a: b}\n: c\n", "a: !!binary aGk=\n", "x: &y {z: *y}\n",
+           "budgets:\n  - name: a\n    scope: { agent: \"re*\", tag.team: {not: [x, 7]} }\n    per: [agent, tag.x]\n"
+           "    limit: $1,000.50\n    window: sliding 5h\n    alerts: [50, 80]\n    action: delay\n    delay: 30s\n",
+           "budgets: [{name: b, limit: 1.5m tokens, window: session, action: downgrade, use: {lane: l}, strict: true,"
+           " on_error: closed, counts_from: 2026-11-01, shadow: false}, {name: c, limit: 7, unit: calls, window: month,"
+           " timezone: Asia/Kathmandu}]\nrollups: {zone: Asia/Tokyo}\n",
+           "policies: [{name: p, scope: {lane: [a, \"\"]}, allow_models: [\"gpt-*\", \"a\\u2028\"], deny_models: x}]\n",
+           "prices: &p [{a: &x [1, 0.10, \"\\x85\"], b: *x, ~: {}}, {}, {\"\\ufeff: #\": - }]\n",
+           "estimate: {prompt_tokens: 1}\nreservations: {ttl: 90s, open: 7}\n"]
 
 
 def vectors(name):

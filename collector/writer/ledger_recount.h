@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ledger_recount.h: counts the log anew for budgets, on any connection: for a budget that begins with what
+ * was there before it, for `tollgate ledger verify`, and for the checkpoint that stands for rows which go.
+ * Pure but for reading; one thread at a time.
+ */
+#ifndef COLLECTOR_LEDGER_RECOUNT_H
+#define COLLECTOR_LEDGER_RECOUNT_H
+
+#include "ledger_accounts.h"
+#include "log_row.h"
+
+struct recount_cell {
+    int64_t budget; /* id */
+    uint8_t *key;   /* owned */
+    uint32_t key_len;
+    int64_t start_ms, amount, calls, unknown;
+};
+
+struct recount {
+    sqlite3 *db;                    /* borrowed */
+    struct ledger_budget **budgets; /* owned, and each of them */
+    size_t budget_count;
+    struct recount_cell *cells; /* owned */
+    uint32_t used, room;
+    uint32_t *index; /* owned; hash to cell + 1 */
+    uint32_t index_room;
+    struct subject_reader *subjects;                       /* owned */
+    sqlite3_stmt *admitted;                                /* owned */
+    void (*progress)(void *arg, int64_t done, int64_t of); /* NULL: nobody looks */
+    void *progress_arg;
+};
+
+/* Reads the budgets in force; only_uncounted: those whose past is not counted yet. zone: of budgets that name
+ * none. 0 or a negative SQLite code; fini is due in any case. */
+int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted);
+void recount_fini(struct recount *r);
+
+/* Adds the rows first_id to last_id to the cells. 0 or a negative SQLite code. */
+int recount_rows(struct recount *r, int64_t first_id, int64_t last_id);
+/* One row. */
+int recount_row(struct recount *r, const struct log_row *row);
+
+/* The first row that may count for any of the budgets. */
+int recount_first(struct recount *r, int64_t *first_id);
+
+#endif
