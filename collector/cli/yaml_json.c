@@ -137,7 +137,9 @@ static json_t *node_read(struct reading *in, unsigned depth)
 /* Stream and document begin, one node, and both end. */
 static json_t *document_read(struct reading *in)
 {
-    if (!next(in) || !next(in))
+    if (!next(in)) /* the stream begins */
+        return NULL;
+    if (!next(in))
         return NULL;
     if (in->event.type != YAML_DOCUMENT_START_EVENT)
         return wrong(in, "there is nothing here");

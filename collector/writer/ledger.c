@@ -199,7 +199,8 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
-/* The time at which a dispatch counts: that of its reservation's admission. settles: it ends the reservation. */
+/* The time at which a dispatch counts: that of its reservation's admission. settles: it ends the reservation.
+ */
 static int time_of(struct ledger *l, const struct log_row *row, bool settles, int64_t *out)
 {
     *out = row->ts_ms;

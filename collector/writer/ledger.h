@@ -68,9 +68,9 @@ struct ledger {
     struct ledger_match *matches; /* owned: accounts by combination */
     int64_t next_change_ms; /* when an account that does not allow, or a raise, is to be looked at again */
     int64_t reservations_open, reservations_known, next_expiry_ms;
-    struct ledger_hint *hints;       /* owned: the last prompt of sessions */
-    uint64_t *early; /* owned: reservations whose event came before their admission, by hash */
-    struct ledger_statements *sql;   /* owned */
+    struct ledger_hint *hints;     /* owned: the last prompt of sessions */
+    uint64_t *early;               /* owned: reservations whose event came before their admission, by hash */
+    struct ledger_statements *sql; /* owned */
     struct subject_reader *subjects; /* owned */
     uint64_t version;                /* of the board */
     struct {

@@ -21,8 +21,8 @@
 #include "ledger_work.h"
 
 #define EXPIRED_AT_ONCE 256
-#define HINTS           4096 /* a power of two */
-#define EARLY           16384 /* a power of two: ids that are remembered */
+#define HINTS           4096     /* a power of two */
+#define EARLY           16384    /* a power of two: ids that are remembered */
 #define EARLY_LOOK      "100000" /* rows of the log that the start looks at for them */
 
 enum reservation_state { OPEN, TOLD, BY_EVENT, RELEASED, EXPIRED };
@@ -81,8 +81,8 @@ static int plan_expiry(struct ledger *l)
 
 /* ------------------------------------------------------ events before admissions */
 
-/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here: that
- * must reserve nothing. */
+/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here:
+ * that must reserve nothing. */
 static uint64_t early_hash(const char *id, size_t len)
 {
     uint64_t half[2];
@@ -110,9 +110,10 @@ static bool came_early(const struct ledger *l, const char *id)
 /* Those of the log's end. */
 static int load_early(struct ledger *l)
 {
-    static const char sql[] = "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
-                              " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
-                              " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
+    static const char sql[] =
+        "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
+        " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
+        " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
 

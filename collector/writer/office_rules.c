@@ -21,11 +21,23 @@ static const char *needed(struct office_desk *d, const char *name, const char *e
 
 /* --------------------------------------------------------------------- raises */
 
+/* A number in the budget's unit, or a text as +5usd. */
+static bool take_amount(const struct office_desk *d, const struct budget *def, int64_t *out)
+{
+    const char *text = office_text(d, "amount");
+    enum unit unit = def->unit;
+
+    if (text == NULL)
+        *out = office_number(d, "amount", 0);
+    else if (!amount_parse(text + (text[0] == '+'), &unit, out) || unit != def->unit)
+        return false;
+    return *out > 0;
+}
+
 int office_allow(struct office_desk *d)
 {
     const char *name = needed(d, "budget", "the name of a budget"), *key = office_text(d, "key");
-    const char *amount_given = name != NULL ? needed(d, "amount", "an amount as +5usd") : NULL;
-    const char *reason = amount_given != NULL ? needed(d, "reason", "why, in up to 255 bytes") : NULL;
+    const char *reason = name != NULL ? needed(d, "reason", "why, in up to 255 bytes") : NULL;
     int64_t for_ms = office_number(d, "for_ms", 0), amount;
 
     if (reason == NULL)
@@ -55,7 +67,7 @@ int office_allow(struct office_desk *d)
                                    "reason", reason));
     d->reload = true;
     d->answer = json_pack("{s:I, s:s, s:s?, s:I, s:s, s:I}", "id", (json_int_t)id, "budget", name, "key", key,
-                          "amount", (json_int_t)amount, "unit", unit_name((int)unit), "until_ms",
+                          "amount", (json_int_t)amount, "unit", unit_name((int)b->def->unit), "until_ms",
                           (json_int_t)until_ms);
     return rc;
 }

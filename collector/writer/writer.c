@@ -266,10 +266,20 @@ static int serve_office(struct writer *w, struct order *o)
     return 0;
 }
 
+/* The configuration's budgets, policies and prices. */
+static int take_file(struct writer *w, const struct ledger_file *file)
+{
+    struct ledger *l = &w->journal.projections.ledger;
+    int rc = ledger_put_file(l, file);
+
+    l->options.prices = file->prices;
+    pricer_use(&w->journal.pricer, file->prices);
+    return rc != 0 ? rc : ledger_reload(l);
+}
+
 static int serve(struct writer *w, struct order *o)
 {
     struct ledger *l = &w->journal.projections.ledger;
-    int rc;
 
     switch (o->kind) {
     case ORDER_ADMIT:
@@ -281,8 +291,7 @@ static int serve(struct writer *w, struct order *o)
     case ORDER_OFFICE:
         return serve_office(w, o);
     case ORDER_BUDGETS:
-        rc = ledger_put_file(l, o->what);
-        return rc != 0 ? rc : ledger_reload(l);
+        return take_file(w, o->what);
     case ORDER_COUNTED:
         w->counted = true;
         return o->what != NULL ? ledger_counted(l, o->what) : 0;
