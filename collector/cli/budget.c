@@ -200,7 +200,7 @@ static int set(const struct cli *c, bool as_json)
     char error[YAML_ERROR_MAX];
     size_t len;
     char *text = file_read(c->operand[1], &len);
-    json_t *file = text ? yaml_json(text, len, error) : NULL, *list;
+    json_t *file = text ? yaml_read_json(text, len, error) : NULL, *list;
     int status = CLI_OK;
 
     free(text);

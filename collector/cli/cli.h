@@ -195,6 +195,7 @@ int command_check(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_prices(int argc, char **argv);
 int command_price(int argc, char **argv);
+int command_reprice(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rebuild(int argc, char **argv);

@@ -12,10 +12,6 @@
  * stderr, *status is the exit status. Owned by the caller. */
 struct price_list *cli_prices(const struct cli *c, int *status);
 
-/* The section `prices` of a configuration file as price_list_load takes it; an empty list without one. NULL:
- * has been told on stderr. A new reference. */
-json_t *price_config_read(const char *path);
-
 /* Dollars, exactly, with two digits after the point or more: "$0.30"; UNKNOWN: "-". */
 void human_rate_usd(int64_t nanousd, char out[CLI_TEXT]);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../daemon/config.h"
 #include "price.h"
 #include "rows.h"
 
@@ -23,15 +24,34 @@ static const char help[] =
     "  tollgate prices sonnet --provider anthropic\n"
     "  tollgate prices --config /etc/tollgate/tollgate.yaml gpt-5\n";
 
+/* The section `prices` of a configuration file; NULL: none. False: has been told on stderr. */
+static bool own_prices(const char *path, json_t **own)
+{
+    char error[CONFIG_ERROR_MAX];
+    struct config config;
+
+    *own = NULL;
+    if (path == NULL)
+        return true;
+    config_default(&config);
+    if (config_read(path, &config, error) != 0) {
+        cli_fail("%s", error);
+        return false;
+    }
+    *own = json_incref(config.prices);
+    config_fini(&config);
+    return true;
+}
+
 struct price_list *cli_prices(const struct cli *c, int *status)
 {
     const char *path = cli_param(c, "config");
-    json_t *own = path != NULL ? price_config_read(path) : NULL;
     struct price_list *l = NULL;
     struct fault fault;
+    json_t *own;
 
     *status = CLI_FAILED;
-    if (path != NULL && own == NULL)
+    if (!own_prices(path, &own))
         return NULL;
     if (price_list_load(NULL, own, &l, &fault) != 0)
         cli_fail("%s%s%s: \"%s\" where %s was expected", path != NULL ? path : "", path != NULL ? ": " : "",

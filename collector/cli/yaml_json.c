@@ -153,7 +153,7 @@ static json_t *document_read(struct reading *in)
     return NULL;
 }
 
-json_t *yaml_json(const char *text, size_t len, char error[YAML_ERROR_MAX])
+json_t *yaml_read_json(const char *text, size_t len, char error[YAML_ERROR_MAX])
 {
     struct reading in = { .error = error };
 

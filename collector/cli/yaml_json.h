@@ -15,6 +15,6 @@
 /* One document, a new reference. Plain scalars become null, true, false or whole numbers where they look so;
  * all others are text. Aliases, tags and names that come twice are refused. NULL: error says why and in which
  * line. */
-json_t *yaml_json(const char *text, size_t len, char error[YAML_ERROR_MAX]);
+json_t *yaml_read_json(const char *text, size_t len, char error[YAML_ERROR_MAX]);
 
 #endif

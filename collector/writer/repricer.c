@@ -122,7 +122,7 @@ static int take_out(struct repricer *r, int64_t now_ms, const struct log_row *ro
     int rc = projections_make_room(r->projections, now_ms);
 
     if (rc == 0 && row->counts)
-        rc = projections_retract(r->projections, row);
+        rc = projections_retract_sums(r->projections, row);
     return rc != 0 ? rc : tell_ledger(r, row, -1);
 }
 
@@ -131,7 +131,7 @@ static int put_back(struct repricer *r, int64_t now_ms, const struct log_row *ro
     int rc = projections_make_room(r->projections, now_ms);
 
     if (rc == 0 && row->counts)
-        rc = projections_restore(r->projections, row);
+        rc = projections_restore_sums(r->projections, row);
     return rc != 0 ? rc : tell_ledger(r, row, 1);
 }
 
