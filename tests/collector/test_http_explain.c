@@ -36,6 +36,7 @@ static int govern(void *arg, const char *op, const json_t *request, json_t **ans
         *answer = json_loads("{\"detail\":\"there is no budget of this name\"}", 0, NULL);
         return 404;
     }
+    pthread_mutex_lock(&hook_lock);
     if (told.counts_from_ms)
         snprintf(counts_from, sizeof counts_from, "%lld", (long long)told.counts_from_ms);
     snprintf(
@@ -44,6 +45,7 @@ static int govern(void *arg, const char *op, const json_t *request, json_t **ans
         "\"counts_from_ms\":%s,\"cells\":[{\"key\":\"\",\"spent\":1},{\"key\":\"red\",\"spent\":2},{\"key\":"
         "\"blue,sky\",\"spent\":3}]}]}",
         (long long)NOW, told.definition, told.unit, counts_from);
+    pthread_mutex_unlock(&hook_lock);
     *answer = json_loads(text, 0, NULL);
     assert_non_null(*answer);
     return 200;
