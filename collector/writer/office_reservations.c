@@ -241,19 +241,52 @@ int office_renew(struct office_desk *d)
     return 0;
 }
 
+/* ------------------------------------------------------------------------ list */
+
+static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
+{
+    for (size_t i = 0; i < l->budget_count; i++)
+        if (l->budgets[i]->id == id)
+            return l->budgets[i];
+    return NULL; /* it has ended */
+}
+
+static json_t *posting_json(const struct ledger_budget *b, sqlite3_stmt *stmt)
+{
+    static const char *const kinds[] = { "reserved", "presumed", "told" };
+    char key[512];
+
+    budget_key_text(b->def, sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1), key,
+                    sizeof key);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I}", "budget", b->def->name, "key", key, "start_ms",
+                     (json_int_t)sqlite3_column_int64(stmt, 2), "kind", kinds[sqlite3_column_int(stmt, 3)],
+                     "amount", (json_int_t)sqlite3_column_int64(stmt, 4));
+}
+
+/* What a reservation holds, in place of its number. */
+static int add_postings(struct office_desk *d, json_t *reservation)
+{
+    sqlite3_stmt *stmt = d->l->sql->postings;
+    json_t *list = json_array();
+    int rc;
+
+    sqlite3_bind_int64(stmt, 1, json_integer_value(json_object_get(reservation, "nr")));
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const struct ledger_budget *b = budget_of(d->l, sqlite3_column_int64(stmt, 0));
+        if (b != NULL)
+            json_array_append_new(list, posting_json(b, stmt));
+    }
+    sqlite3_reset(stmt);
+    json_object_del(reservation, "nr");
+    json_object_set_new(reservation, "postings", list);
+    return rc == SQLITE_DONE ? 0 : -rc;
+}
+
 int office_reservations(struct office_desk *d)
 {
     static const char sql[] =
-        "SELECT id, CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'told' WHEN 2 THEN 'settled' WHEN 3 THEN "
-        "'released'"
-        " ELSE 'expired' END AS state, admitted_ms, expires_ms, nanousd, tokens, subject AS subject_json,"
-        " (SELECT json_group_array(json_object('budget', b.name, 'key_hex', hex(p.key), 'start_ms', "
-        "p.start_ms,"
-        "  'kind', CASE p.kind WHEN 0 THEN 'reserved' WHEN 1 THEN 'presumed' ELSE 'told' END, 'amount', "
-        "p.amount))"
-        "  FROM reservation_posting p JOIN budget b ON b.id = p.budget WHERE p.reservation = r.nr) AS "
-        "postings_json"
-        " FROM reservation r WHERE state = 0 ORDER BY expires_ms LIMIT ?";
+        "SELECT nr, id, 'open' AS state, admitted_ms, expires_ms, nanousd, tokens,"
+        " subject AS subject_json FROM reservation WHERE state = 0 ORDER BY expires_ms LIMIT ?";
     int64_t most = office_number(d, "limit", LIST_DEFAULT);
     json_t *list = json_array();
     int rc = office_rows(d, list, sql, "i",
@@ -261,6 +294,8 @@ int office_reservations(struct office_desk *d)
                          : most > LIST_MAX ? (int64_t)LIST_MAX
                                            : most);
 
+    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
+        rc = add_postings(d, json_array_get(list, i));
     d->answer = json_pack("{s:I, s:o}", "open", (json_int_t)d->l->reservations_open, "reservations", list);
     return rc;
 }

@@ -34,18 +34,21 @@ static bool take_amount(const struct office_desk *d, const struct budget *def, i
     return *out > 0;
 }
 
-static int add_allowance(struct office_desk *d, const struct ledger_budget *b, int64_t amount, int64_t until_ms)
+static int add_allowance(struct office_desk *d, const struct ledger_budget *b, int64_t amount,
+                         int64_t until_ms)
 {
     const char *name = b->def->name, *key = office_text(d, "key"), *author = office_text(d, "author");
     const char *reason = office_text(d, "reason");
     int rc = office_run(d, NULL,
                         "INSERT INTO allowance (budget, key, amount, from_ms, until_ms, author, reason)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        "ssiiiss", name, key, amount, d->l->now_ms, until_ms, author != NULL ? author : "", reason);
+                        "ssiiiss", name, key, amount, d->l->now_ms, until_ms, author != NULL ? author : "",
+                        reason);
     int64_t id = sqlite3_last_insert_rowid(d->l->store->db);
 
-    d->answer = json_pack("{s:I, s:s, s:s?, s:I, s:s, s:I}", "id", (json_int_t)id, "budget", name, "key", key, "amount",
-                          (json_int_t)amount, "unit", unit_name((int)b->def->unit), "until_ms", (json_int_t)until_ms);
+    d->answer = json_pack("{s:I, s:s, s:s?, s:I, s:s, s:I}", "id", (json_int_t)id, "budget", name, "key", key,
+                          "amount", (json_int_t)amount, "unit", unit_name((int)b->def->unit), "until_ms",
+                          (json_int_t)until_ms);
     if (rc != 0)
         return rc;
     d->reload = true;

@@ -37,7 +37,7 @@ static void test_accepts(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        json_t *value = yaml_json(table[i].yaml, strlen(table[i].yaml), error);
+        json_t *value = yaml_read_json(table[i].yaml, strlen(table[i].yaml), error);
         json_t *wanted = json_loads(table[i].json, JSON_DECODE_ANY, NULL);
         assert_non_null(wanted);
         if (!value)
@@ -70,7 +70,7 @@ static void test_rejects(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (yaml_json(table[i].yaml, strlen(table[i].yaml), error))
+        if (yaml_read_json(table[i].yaml, strlen(table[i].yaml), error))
             fail_msg("taken: %s", table[i].yaml);
         if (!strstr(error, table[i].says))
             fail_msg("%s: %s", table[i].yaml, error);
@@ -79,11 +79,11 @@ static void test_rejects(void **state)
         deep[i] = '[';
         deep[YAML_DEPTH_MAX + i] = ']';
     }
-    json_t *value = yaml_json(deep, (size_t)2 * YAML_DEPTH_MAX, error);
+    json_t *value = yaml_read_json(deep, (size_t)2 * YAML_DEPTH_MAX, error);
     assert_non_null(value);
     json_decref(value);
     memmove(deep + 1, deep, YAML_DEPTH_MAX);
-    assert_null(yaml_json(deep, (size_t)2 * YAML_DEPTH_MAX, error));
+    assert_null(yaml_read_json(deep, (size_t)2 * YAML_DEPTH_MAX, error));
     assert_non_null(strstr(error, "too deep"));
 }
 
@@ -98,13 +98,13 @@ static void test_too_much(void **state)
         text[i] = i % 2 ? '1' : ',';
     text[0] = '[';
     text[len - 1] = ']';
-    assert_null(yaml_json(text, len, error)); /* the list itself is one too many */
+    assert_null(yaml_read_json(text, len, error)); /* the list itself is one too many */
     assert_non_null(strstr(error, "too much"));
     text[2] = ' ';
     text[3] = ' ';
     text[4] = ' ';
     text[5] = ' ';
-    json_t *value = yaml_json(text, len, error);
+    json_t *value = yaml_read_json(text, len, error);
     if (!value)
         fail_msg("%s", error);
     assert_true(json_array_size(value) < YAML_NODES_MAX);
