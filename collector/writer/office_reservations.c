@@ -9,6 +9,7 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX     10000
+#define TOKENS_MAX   1000000000000
 
 /* --------------------------------------------------------------------- subjects */
 
@@ -161,27 +162,37 @@ static const char *admit_status(enum order_status s)
     return names[s];
 }
 
+static int add_shadows(struct office_desk *d, const struct subject *who)
+{
+    struct reach reach[LEDGER_REACH_MAX];
+    int count = ledger_reach(d->l, 0, who, reach);
+
+    if (count >= 0)
+        json_object_set_new(d->answer, "shadow", shadows(d->l, who, reach, count));
+    return count < 0 ? count : 0;
+}
+
 int office_admit(struct office_desk *d)
 {
     struct order o = { .kind = ORDER_ADMIT, .prompt_tokens = UNKNOWN, .max_tokens = UNKNOWN };
     msgpack_sbuffer tags;
 
-    if (!take_id(d, &o, true) ||
-        take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
-        take_number(d, "prompt_tokens", 0, 1000000000000, &o.prompt_tokens) != 0 ||
-        take_number(d, "max_tokens", 0, 1000000000000, &o.max_tokens) != 0)
+    if (!take_id(d, &o, true) || take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
+        take_number(d, "prompt_tokens", 0, TOKENS_MAX, &o.prompt_tokens) != 0 ||
+        take_number(d, "max_tokens", 0, TOKENS_MAX, &o.max_tokens) != 0)
         return 0;
     subject_of(d, &o.who, &tags);
     int rc = ledger_admit(d->l, &o);
+    if (rc == 0) {
+        d->answer = verdict_json(&o.verdict);
+        json_object_set_new(d->answer, "id", office_string(o.id));
+        json_object_set_new(d->answer, "status", json_string(admit_status(o.status)));
+        json_object_set_new(d->answer, "expires_ms", office_time(o.expires_ms));
+        json_object_set_new(d->answer, "reserved_nanousd", office_num(o.reserved_nanousd));
+        rc = add_shadows(d, &o.who);
+    }
     msgpack_sbuffer_destroy(&tags);
-    if (rc != 0)
-        return rc;
-    d->answer = verdict_json(&o.verdict);
-    json_object_set_new(d->answer, "id", office_string(o.id));
-    json_object_set_new(d->answer, "status", json_string(admit_status(o.status)));
-    json_object_set_new(d->answer, "expires_ms", office_time(o.expires_ms));
-    json_object_set_new(d->answer, "reserved_nanousd", office_num(o.reserved_nanousd));
-    return 0;
+    return rc;
 }
 
 static const struct {
@@ -210,7 +221,7 @@ int office_settle(struct office_desk *d)
     if (!take_id(d, &o, false))
         return 0;
     for (size_t i = 0; i < sizeof usage / sizeof *usage; i++)
-        if (take_number(d, usage[i].name, 0, 10000000000000, &o.num[usage[i].num]) != 0)
+        if (take_number(d, usage[i].name, 0, 10 * TOKENS_MAX, &o.num[usage[i].num]) != 0)
             return 0;
     int rc = ledger_settle(d->l, &o);
     if (rc != 0)

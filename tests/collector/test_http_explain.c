@@ -156,7 +156,7 @@ static int64_t amount_of(const struct db_row *r, const char *unit)
     if (strcmp(unit, "calls") == 0)
         return 1;
     if (strcmp(unit, "usd") == 0)
-        return -1; /* none of these calls has a price */
+        return r->num[SUM_cost_nanousd] >= 0 ? r->num[SUM_cost_nanousd] : r->num[SUM_cost_reported_nanousd];
     if (r->num[SUM_total_tokens] >= 0)
         return r->num[SUM_total_tokens];
     return prompt < 0 && completion < 0 ? -1 : (prompt < 0 ? 0 : prompt) + (completion < 0 ? 0 : completion);
@@ -175,7 +175,7 @@ static bool counts(const struct wanted *w, const struct db_row *r)
 {
     int64_t from = w->from_ms > w->counts_from_ms ? w->from_ms : w->counts_from_ms;
 
-    return (r->state & 7) == 0 && r->ts_ms >= from && (w->to_ms == 0 || r->ts_ms < w->to_ms) && w->holds(r) &&
+    return (r->state & 7) == 0 && !is(dim(r, FIELD_status), "blocked") && r->ts_ms >= from && (w->to_ms == 0 || r->ts_ms < w->to_ms) && w->holds(r) &&
            (w->key == NULL || strcmp(w->key, w->key_of(r)) == 0);
 }
 
