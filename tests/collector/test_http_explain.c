@@ -58,7 +58,7 @@ static int start(void **state)
     char error[HTTP_ERROR_BYTES] = "";
 
     (void)state;
-    db_open(&db, 7);
+    db_open(&db, 12);
     db_names(&db);
     db_fill(&db, 1500);
     db_project(&db, db.next_id - 1);
