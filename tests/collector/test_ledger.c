@@ -342,7 +342,9 @@ static void compare_memory(struct life *h, const struct cells *all)
             for (int n = 0; n < HELD_KINDS; n++)
                 sum.held[n] += e->held[n];
         }
-        assert_int_equal(c->total.calls, sum.calls);
+        if (c->total.calls != sum.calls)
+            fail_msg("budget %s: %lld calls, expected %lld", c->budget->def->name, (long long)c->total.calls,
+                     (long long)sum.calls);
         assert_int_equal(c->total.amount, sum.amount);
         assert_int_equal(c->total.unknown, sum.unknown);
         for (int n = 0; n < HELD_KINDS; n++)
@@ -350,7 +352,11 @@ static void compare_memory(struct life *h, const struct cells *all)
         assert_int_equal(c->hot != 0, c->state != ACTION_ALLOW);
         if (c->fresh || h->db.now_ms < c->start_ms || h->db.now_ms >= c->until_ms)
             continue;
-        assert_int_equal(c->state, expected_state(c->budget, &sum));
+        if (c->state != expected_state(c->budget, &sum))
+            fail_msg("budget %s: state %d, expected %d: %lld + %lld + %lld + %lld of %lld",
+                     c->budget->def->name, (int)c->state, (int)expected_state(c->budget, &sum),
+                     (long long)sum.amount, (long long)sum.held[0], (long long)sum.held[1],
+                     (long long)sum.held[2], (long long)c->budget->def->limit);
         met.hot += c->state != ACTION_ALLOW;
     }
 }
