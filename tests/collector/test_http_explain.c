@@ -58,11 +58,11 @@ static int start(void **state)
     char error[HTTP_ERROR_BYTES] = "";
 
     (void)state;
-    db_open(&db, 7);
+    db_open(&db, 18);
     db_names(&db);
-    db_fill(&db, 4000);
+    db_fill(&db, 1900);
     db_project(&db, db.next_id - 1);
-    db_fill(&db, 1500);
+    db_fill(&db, 600);
     opt.database = db.path;
     if (http_start(&opt, error, &server) != 0)
         fail_msg("%s", error);
