@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "instant.h"
 #include "price_book.h"
 
 #define FIELD_MAX 96
@@ -98,25 +99,14 @@ static int parse_tiers(const json_t *given, const char *name, struct arena *aren
     return 0;
 }
 
-/* 2026-08-21, or with T00:00:00Z. */
 static int parse_from(const json_t *given, const char *name, struct price *p, struct fault *fault)
 {
     const json_t *value = json_object_get(given, "from");
     const char *text = json_string_value(value);
-    struct tm tm = { 0 };
 
-    if (value == NULL)
+    if (value == NULL || (text != NULL && instant_parse(text, &p->valid_from_ms)))
         return 0;
-    const char *end = text != NULL && strlen(text) >= 10 ? strptime(text, "%Y-%m-%d", &tm) : NULL;
-    if (end == text + 10 && *end == 'T')
-        end = strptime(end, "T%H:%M:%SZ", &tm);
-    int day = tm.tm_mday;
-    time_t at = timegm(&tm);
-    if (end == NULL || *end != 0 || at < 0 || tm.tm_mday != day)
-        return wrong(fault, name, "from", value,
-                     "a date (2026-08-21) or a time in UTC (2026-08-21T12:00:00Z)");
-    p->valid_from_ms = (int64_t)at * 1000;
-    return 0;
+    return wrong(fault, name, "from", value, "a date (2026-08-21) or a time as in RFC 3339");
 }
 
 static bool time_of_day(const json_t *given, int32_t *ms)
