@@ -55,6 +55,14 @@ static int parse_rates(const json_t *given, const char *name, struct price_tier 
     return 0;
 }
 
+static void set_charges(struct price_tier *tier)
+{
+    for (enum price_kind kind = 0; kind < PRICE_RATES; kind++) {
+        int64_t rate = tier->rate[price_rate_of(tier, kind)];
+        tier->charge[kind] = rate != UNKNOWN ? rate : 0;
+    }
+}
+
 /* What a tier does not say is as in the one below it. */
 static void inherit(const struct price_tier *below, struct price_tier *tier)
 {
@@ -94,6 +102,8 @@ static int parse_tiers(const json_t *given, const char *name, struct arena *aren
     for (size_t i = 0; i < count; i++)
         if (parse_tier(json_array_get(tiers, i), name, i, &tier[i], &tier[i + 1], fault) != 0)
             return -1;
+    for (size_t i = 0; i <= count; i++)
+        set_charges(&tier[i]);
     p->tier = tier;
     p->tiers = (unsigned)count + 1;
     return 0;
