@@ -112,9 +112,9 @@ static void sum_add(struct reprice_sum *s, int64_t old_nanousd, int64_t new_nano
 /* The one place where budgets are told. */
 static int tell_ledger(const struct repricer *r, const struct log_row *row, int sign)
 {
-    bool told = r->request.budgets && r->ledger != NULL && row->counts;
+    bool told = r->ledger != NULL && row->counts;
 
-    return told ? r->ledger(r->ledger_arg, row, sign) : 0;
+    return told ? r->ledger(r->ledger_arg, row, sign, r->request.budgets) : 0;
 }
 
 static int take_out(struct repricer *r, int64_t now_ms, const struct log_row *row)

@@ -41,9 +41,10 @@ struct reprice_sum {
 
 enum reprice_state { REPRICE_IDLE, REPRICE_RUNNING, REPRICE_DONE, REPRICE_FAILED };
 
-/* Called inside the slice's transaction for each call whose cost changes and that counts, if the request asks
- * for budgets: once as it was (sign -1), once as it is (1). 0 or a negative SQLite code. */
-typedef int (*reprice_ledger_fn)(void *arg, const struct log_row *row, int sign);
+/* Called inside the slice's transaction for each call whose cost changes and that counts: once as it was
+ * (sign -1), once as it is (1). counts: the request asks for budgets; else what they have counted is to stay.
+ * 0 or a negative SQLite code. */
+typedef int (*reprice_ledger_fn)(void *arg, const struct log_row *row, int sign, bool counts);
 
 struct reprice_ref;
 

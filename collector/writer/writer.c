@@ -545,10 +545,15 @@ static void drop_old(struct writer *w)
 
 /* ---------------------------------------------------------------- repricing */
 
-/* What budgets count of a call that is priced anew, if they are to be told. */
-static int reprice_ledger(void *ledger, const struct log_row *row, int sign)
+/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they
+ * had. */
+static int reprice_ledger(void *ledger, const struct log_row *row, int sign, bool counts)
 {
-    return sign < 0 ? ledger_retract(ledger, row) : ledger_restore(ledger, row);
+    if (!counts)
+        ledger_stay(ledger);
+    int rc = sign < 0 ? ledger_retract(ledger, row) : ledger_restore(ledger, row);
+    ledger_follow(ledger);
+    return rc;
 }
 
 /* One small slice of a run, between two transactions. */

@@ -191,7 +191,7 @@ test('flush and close do not block the event loop, and close waits for the flush
   assert.ok(turns > 1);
   assert.equal(await emitter.close(0), Result.OK);
   assert.equal(
-    readdirSync(`${dir}/spool`).filter((name) => name.startsWith('nobody')).length,
+    readdirSync(`${dir}/spool`).filter((name) => name.startsWith('nobody.')).length,
     1,
     'what was not sent stays',
   );
