@@ -47,7 +47,7 @@ struct price_list *cli_prices(const struct cli *c, int *status)
 {
     const char *path = cli_param(c, "config");
     struct price_list *l = NULL;
-    struct fault fault;
+    struct fault fault = { 0 };
     json_t *own;
 
     *status = CLI_FAILED;

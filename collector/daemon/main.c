@@ -157,7 +157,7 @@ static int judge_prices(const json_t *prices, struct fault *fault)
 
 static int load_prices(const struct config *c, struct price_list **out, char *error)
 {
-    struct fault fault;
+    struct fault fault = { 0 };
 
     if (price_list_load(NULL, c->prices, out, &fault) == 0)
         return 0;

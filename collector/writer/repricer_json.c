@@ -116,12 +116,12 @@ static int by_difference(const void *a, const void *b)
 
 static void put_models(json_t *to, const struct repricer *r)
 {
-    const struct reprice_sum *order[REPRICE_MODELS_MAX];
+    const struct reprice_sum *order[REPRICE_MODELS_MAX] = { NULL };
     json_t *models = json_array();
 
     for (unsigned i = 0; i < r->models; i++)
         order[i] = &r->sums[i];
-    qsort(order, r->models, sizeof *order, by_difference);
+    qsort(order, r->models, sizeof(void *), by_difference);
     for (unsigned i = 0; i < r->models; i++) {
         json_t *model = json_object();
         json_object_set_new(model, "provider", text_json(order[i]->provider));
@@ -196,7 +196,7 @@ static json_t *refuse(const struct fault *fault, int *status)
 json_t *repricer_serve(struct repricer *r, const char *op, const json_t *request, int64_t now_ms, int *status)
 {
     struct reprice_request wanted;
-    struct fault fault;
+    struct fault fault = { 0 };
 
     *status = 200;
     if (strcmp(op, "reprice") != 0)

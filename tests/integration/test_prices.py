@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from fractions import Fraction
 
 from harness import BUILD, TOP, Lab, Skip, wait_until
@@ -101,7 +102,7 @@ def test_prices_are_listed():
     with Lab() as lab:
         path = os.path.join(lab.dir, "tollgate.yaml")
         with open(path, "w", encoding="utf-8") as f:
-            f.write("http: off\nprices:\n  - match: { provider: ollama }\n    free: true\n"
+            f.write("prices:\n  - match: { provider: ollama }\n    free: true\n"
                     "  - match: { model: 'house-*' }\n    input: 0.1\n    output: 0.30\n    tiers: [{ above: 1000, input: 0.2 }]\n")
         rows = json.loads(tollgate("prices", "--config", path, "--json"))["prices"]
         assert len(rows) > 1500 and rows[0]["free"] is True and rows[0]["source"] == "operator", rows[:2]
@@ -129,3 +130,44 @@ def test_events_are_priced():
                      "WHERE e.session IS NOT NULL ORDER BY e.id")
         assert rows[0][:2] == (3_150_000, "claude-sonnet-4-5") and rows[0][2].startswith("genai-prices "), rows
         assert rows[1] == (None, None, None), rows
+
+
+def test_stored_calls_are_priced_again():
+    """A dry run, the run, what stands in the audit, and sums that agree with the log; all beside a load."""
+    old, new = ([{"match": {"model": "house"}, "input": rate, "output": rate}] for rate in (1, "2.5"))
+    with Lab() as lab:
+        c = lab.collector(prices=old)
+        now = int(time.time() * 1000)
+        events = [{"kind": "dispatch", "session_id": "s-%d" % (i % 9), "provider": "p", "model": ("house", "other")[i % 3 == 0], "status": "ok",
+                   "ts_ms": now - i * 60000, "prompt_tokens": 1000, "completion_tokens": 10, "agent_id": "a"} for i in range(3000)]
+        for i in range(0, len(events), 500):
+            c.post("/v1/events", events[i:i + 500]).ok()
+        c.configure(prices=new)
+        c.restart()
+        env = dict(lab.env, TOLLGATE_URL="http://127.0.0.1:%d" % c.port)
+
+        def run(*words):
+            p = subprocess.run([os.path.join(BUILD, "tollgate"), "reprice", *words, "--json"], capture_output=True, text=True, env=env, timeout=60)
+            assert p.returncode == 0, p.stderr
+            return json.loads(p.stdout)
+
+        def cost():
+            return c.sql("SELECT sum(cost_nanousd) FROM dispatch")[0][0]
+        before = cost()
+        assert before == 2000 * 1010000
+        dry = run("--from", "-30d", "--dry-run", "--author", "ann")
+        assert (dry["state"], dry["old_nanousd"], dry["new_nanousd"]) == ("done", before, 2000 * 2525000), dry
+        assert dry["changed"] == 2000 and dry["old_unknown"] == dry["new_unknown"] >= 1000, dry
+        assert cost() == before and c.sql("SELECT count(*) FROM audit")[0][0] == 0
+        part = run("--from", "-1h", "--model", "house", "--author", "ann")
+        assert 0 < part["changed"] < 100 and cost() == before + part["difference_nanousd"], part
+        wet = run("--from", "-30d", "--budgets", "--author", "bob")
+        assert wet["changed"] == 2000 - part["changed"] and cost() == 2000 * 2525000, wet
+        assert c.usage(model="house")["totals"]["cost_nanousd"] == 2000 * 2525000
+        noted = [(r["author"], r["what"], r["detail"]["changed"]) for r in c.get("/v1/audit").ok().json()["audit"]]
+        assert noted == [("bob", "reprice", wet["changed"]), ("ann", "reprice", part["changed"])], noted
+        text = subprocess.run([os.path.join(BUILD, "tollgate"), "reprice", "--from", "-30d", "--dry-run"], capture_output=True, text=True, env=env,
+                              timeout=60).stdout
+        assert "house" in text and "nothing has been changed" in text, text
+        c.stop()
+        subprocess.run([os.path.join(BUILD, "tollgate"), "rebuild", "--check", "--database", c.database], check=True, env=env, timeout=60)
