@@ -409,7 +409,7 @@ static void deny(struct ledger *l, const struct reach *r, struct order *o)
         o->verdict.opens_ms = WINDOW_NEVER;
     } else {
         o->verdict.opens_ms = ledger_opens_ms(l, c, r->amount);
-        amount_text(c->budget->def->unit, r->amount, need);
+        verdict_amount_text(c->budget->def->unit, r->amount, need);
         snprintf(text, sizeof text, "%.380s; this call may take %s", o->verdict.text, need);
     }
     o->verdict.action = ACTION_BLOCK;

@@ -26,6 +26,7 @@ static const struct model {
 };
 enum { MODELS = sizeof models / sizeof *models, SESSIONS = 5 };
 static double rate = 50, seconds = 10, agents = 6, admit = 0;
+static const char *runaway = ""; /* an agent that makes half of all calls */
 
 struct call {
     const struct model *model;
@@ -41,9 +42,21 @@ static int about(int n) /* half to one and a half times as much */
     return n / 2 + rand() % (n + 1);
 }
 
+static int pick_agent(void)
+{
+    int any = rand() % (int)agents;
+
+    if (rand() % 2 == 0)
+        return any;
+    for (int i = 0; i < MODELS; i++)
+        if (strcmp(models[i].agent, runaway) == 0)
+            return i;
+    return any;
+}
+
 static struct call make_call(int number)
 {
-    int agent = rand() % (int)agents, chance = rand() % 100;
+    int agent = pick_agent(), chance = rand() % 100;
     struct call c = { .model = &models[agent % MODELS], .status = TG_STATUS_OK };
 
     c.trigger = rand() % 10 == 0 ? TG_TRIGGER_HEARTBEAT : TG_TRIGGER_USER;
@@ -79,7 +92,8 @@ static int may_call(tg_emitter *tg, struct call *c)
         tg_check(tg, &r, &v);
     if (v.action == TG_ALLOW)
         return 1;
-    printf("%s: budget %s: %s\n", c->agent, v.budget, v.message);
+    if (v.action != TG_WARN)
+        printf("%s: %s\n", c->agent, v.message);
     if (v.action == TG_DELAY && v.delay_ms > 0)
         nap((double)(v.delay_ms < 1000 ? v.delay_ms : 1000) / 1000); /* a demonstration has no more time */
     if (v.action == TG_DOWNGRADE) {
@@ -151,6 +165,8 @@ static int parse(int argc, char **argv, struct tg_options *opt)
             agents = atof(value);
         else if (value != NULL && strcmp(argv[i], "--admit") == 0)
             admit = atof(value);
+        else if (value != NULL && strcmp(argv[i], "--runaway") == 0)
+            runaway = value;
         else if (value != NULL && strcmp(argv[i], "--endpoint") == 0)
             opt->endpoint = value;
         else
@@ -166,7 +182,7 @@ int main(int argc, char **argv)
     tg_emitter *tg;
 
     if (parse(argc, argv, &opt) != 0)
-        return fprintf(stderr, "usage: %s [--rate N] [--seconds N] [--agents N] [--admit 1] [--endpoint E]\n",
+        return fprintf(stderr, "usage: %s [--rate N] [--seconds N] [--agents N] [--admit 1] [--runaway AGENT] [--endpoint E]\n",
                        *argv),
                2;
     opt.gateway = "example-gateway";
