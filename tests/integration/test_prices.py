@@ -171,3 +171,33 @@ def test_stored_calls_are_priced_again():
         assert "house" in text and "nothing has been changed" in text, text
         c.stop()
         subprocess.run([os.path.join(BUILD, "tollgate"), "rebuild", "--check", "--database", c.database], check=True, env=env, timeout=60)
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next():
+    """At every commit rows and sums agree, so nothing has to be mended: asked again, it does the rest."""
+    total = 30000
+    with Lab() as lab:
+        c = lab.collector(prices=[{"match": {"model": "house"}, "input": 1, "output": 1}])
+        now = int(time.time() * 1000)
+        for i in range(0, total, 1000):
+            c.post("/v1/events", [{"kind": "dispatch", "session_id": "s-%d" % (k % 70), "provider": "p", "model": "house", "status": "ok",
+                                   "ts_ms": now - k * 1000, "prompt_tokens": 100, "completion_tokens": 0} for k in range(i, i + 1000)]).ok()
+        c.configure(prices=[{"match": {"model": "house"}, "input": 3, "output": 3}])
+        c.restart()
+        c.post("/v1/reprice", {"from_ms": 0}).ok()
+        assert c.post("/v1/reprice", {"from_ms": 0}).status == 409
+        half = wait_until("some are priced again", lambda: c.get("/v1/reprice").ok().json()["changed"])
+        c.kill()
+        changed = c.sql("SELECT count(*) FROM dispatch WHERE cost_nanousd = 300000")[0][0]
+        assert 0 < changed < total and half, "it must have been killed on the way: %d" % changed
+        subprocess.run([os.path.join(BUILD, "tollgate"), "rebuild", "--check", "--database", c.database], check=True, timeout=60, capture_output=True)
+        c.start()
+        assert c.get("/v1/reprice").ok().json() == {"state": "idle"}
+        c.post("/v1/reprice", {"from_ms": 0}).ok()
+        wait_until("the run is over", lambda: c.get("/v1/reprice").ok().json()["state"] == "done")
+        assert c.get("/v1/reprice").json()["changed"] == total - changed
+        assert c.usage(model="house")["totals"]["cost_nanousd"] == total * 300000
+        states = [json.loads(d)["state"] for (d,) in c.sql("SELECT detail FROM audit ORDER BY id")]
+        assert states == ["running", "done"], "the run that was cut short stands in the audit too: %s" % states
+        c.stop()
+        subprocess.run([os.path.join(BUILD, "tollgate"), "rebuild", "--check", "--database", c.database], check=True, timeout=60, capture_output=True)
