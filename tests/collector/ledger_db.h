@@ -91,8 +91,8 @@ static inline void db_restart(struct ledger_db *d)
     db_wake(d);
 }
 
-/* "cheap" costs a dollar per million tokens of prompt and two of completion, "dear" ten cents a call and nothing
- * else, "free" nothing; other models have no price. */
+/* "cheap" costs a dollar per million tokens of prompt and two of completion, "dear" ten cents a call and
+ * nothing else, "free" nothing; other models have no price. */
 static inline void db_start(struct ledger_db *d, int64_t now_ms)
 {
     static const char own[] =

@@ -11,13 +11,13 @@
 #include "collector/writer/counting.h"
 #include "collector/writer/ledger_recount.h"
 
-#define START_MS    1795132800000LL
-#define HISTORIES   SCALE(30)
-#define MOMENTS     60
-#define CALLS_MAX   4096
-#define ADMITS_MAX  1024
-#define CELLS_MAX   8192
-#define KEY_MAX     64
+#define START_MS   1795132800000LL
+#define HISTORIES  SCALE(30)
+#define MOMENTS    60
+#define CALLS_MAX  4096
+#define ADMITS_MAX 1024
+#define CELLS_MAX  8192
+#define KEY_MAX    64
 
 /* ------------------------------------------------------------------ the model */
 
@@ -106,7 +106,8 @@ static const char *root(const struct call *c)
 #define SCOPE_OF(text) ", \"scope\": {" text "}"
 static const struct known known[] = {
     { "{\"name\": \"total\", \"limit\": \"3 usd\", \"window\": \"total\"}", "total", everything, NULL, NULL },
-    { "{\"name\": \"hour\", \"limit\": \"9k tokens\", \"window\": \"hour\", \"per\": \"agent\", \"strict\": true}",
+    { "{\"name\": \"hour\", \"limit\": \"9k tokens\", \"window\": \"hour\", \"per\": \"agent\", \"strict\": "
+      "true}",
       "hour", everything, agent, NULL },
     { "{\"name\": \"day\", \"limit\": \"40 calls\", \"window\": \"day\", \"per\": [\"agent\", \"model\"],"
       " \"timezone\": \"America/New_York\", \"action\": \"delay\", \"delay\": \"1s\"}",
@@ -119,16 +120,17 @@ static const struct known known[] = {
       "month", not_batch, NULL, NULL },
     { "{\"name\": \"session\", \"limit\": \"20k tokens\", \"window\": \"session\", \"counts_from\": \"now\"}",
       "session", everything, session, NULL },
-    { "{\"name\": \"root\", \"limit\": \"0.5 usd\", \"window\": \"session\", \"per\": \"root_session\", \"shadow\": true}",
+    { "{\"name\": \"root\", \"limit\": \"0.5 usd\", \"window\": \"session\", \"per\": \"root_session\", "
+      "\"shadow\": true}",
       "root", everything, root, NULL },
-    { "{\"name\": \"slide\", \"limit\": \"30 calls\", \"window\": \"sliding 1h\", \"per\": \"agent\"}", "slide",
-      everything, agent, NULL },
+    { "{\"name\": \"slide\", \"limit\": \"30 calls\", \"window\": \"sliding 1h\", \"per\": \"agent\"}",
+      "slide", everything, agent, NULL },
     { "{\"name\": \"minute\", \"limit\": \"0.3 usd\", \"window\": \"sliding 1m\"" SCOPE_OF(
           "\"tag.team\": \"x\"") ", \"strict\": true}",
       "minute", team_x, NULL, NULL },
     { "{\"name\": \"scoped\", \"limit\": \"50k tokens\", \"window\": \"sliding 5h\"" SCOPE_OF(
           "\"model\": \"cheap\", \"session\": \"s-*\"") ", \"per\": \"session\", \"action\": \"downgrade\","
-      " \"use\": {\"model\": \"free\"}}",
+                                                        " \"use\": {\"model\": \"free\"}}",
       "scoped", cheap_of_session, session, NULL },
 };
 #define KNOWN (sizeof known / sizeof *known)
@@ -203,8 +205,8 @@ static void count_call(struct life *h, struct cells *all, const struct ledger_bu
         cell->unknown += n[D_cost_nanousd] == UNKNOWN && n[D_cost_reported_nanousd] == UNKNOWN;
         break;
     case UNIT_TOKENS:
-        cell->amount +=
-            known_or(n[D_total_tokens], known_or(n[D_prompt_tokens], 0) + known_or(n[D_completion_tokens], 0));
+        cell->amount += known_or(n[D_total_tokens],
+                                 known_or(n[D_prompt_tokens], 0) + known_or(n[D_completion_tokens], 0));
         cell->unknown += n[D_total_tokens] == UNKNOWN &&
                          (n[D_prompt_tokens] == UNKNOWN || n[D_completion_tokens] == UNKNOWN);
         break;
@@ -242,8 +244,8 @@ static void expect_cells(struct life *h, struct cells *all)
 
 static void compare_file(struct life *h, struct cells *all)
 {
-    sqlite3_stmt *s = db_prepare(&h->db.store,
-                                 "SELECT l.budget, l.key, l.start_ms, l.amount, l.calls, l.unknown"
+    sqlite3_stmt *s =
+        db_prepare(&h->db.store, "SELECT l.budget, l.key, l.start_ms, l.amount, l.calls, l.unknown"
                                  " FROM projection_ledger l JOIN budget b ON b.id = l.budget"
                                  " WHERE b.ended_ms IS NULL AND b.counted = 1");
     int found = 0, wanted = 0;
@@ -392,8 +394,9 @@ static void compare(struct life *h)
     compare_memory(h, &all);
     compare_alerts(h);
     assert_int_equal(
-        db_ask(&h->db.store, "SELECT count(*) FROM reservation_posting p JOIN reservation r ON"
-                             " r.nr = p.reservation WHERE (r.state IN (2, 3)) OR (r.state = 0 AND p.kind <> 0)"),
+        db_ask(&h->db.store,
+               "SELECT count(*) FROM reservation_posting p JOIN reservation r ON"
+               " r.nr = p.reservation WHERE (r.state IN (2, 3)) OR (r.state = 0 AND p.kind <> 0)"),
         0);
 }
 
@@ -710,12 +713,12 @@ static void test_histories(void **state)
         print_message("history %u\n", seed);
         live(&h);
     }
-    print_message("cells %lld, held %lld, hot %lld, alerts %lld, rollbacks %lld, counted %lld, granted %lld, denied "
-                  "%lld, settled %lld, expired %lld, repriced %lld\n",
-                  (long long)met.cells, (long long)met.held_cells, (long long)met.hot, (long long)met.alerts,
-                  (long long)met.rollbacks, (long long)met.counted, (long long)met.granted,
-                  (long long)met.denied, (long long)met.settled, (long long)met.expired,
-                  (long long)met.repriced);
+    print_message(
+        "cells %lld, held %lld, hot %lld, alerts %lld, rollbacks %lld, counted %lld, granted %lld, denied "
+        "%lld, settled %lld, expired %lld, repriced %lld\n",
+        (long long)met.cells, (long long)met.held_cells, (long long)met.hot, (long long)met.alerts,
+        (long long)met.rollbacks, (long long)met.counted, (long long)met.granted, (long long)met.denied,
+        (long long)met.settled, (long long)met.expired, (long long)met.repriced);
     assert_true(met.cells > 0 && met.held_cells > 0 && met.hot > 0 && met.alerts > 0 && met.rollbacks > 0);
     assert_true(met.counted > 0 && met.granted > 0 && met.denied > 0 && met.settled > 0 && met.expired > 0);
     assert_true(met.repriced > 0 && met.late > 0 && met.ahead > 0);
