@@ -184,8 +184,7 @@ static int post(struct ledger *l, const struct log_row *row, const struct event 
     int rc = 0;
 
     if (row->reservation_len > 0 && l->reservations_known > 0 &&
-        (rc = ledger_reservation(l, row->reservation, row->reservation_len,
-                                 e != NULL && row->num[D_partial] != 1, &p.post_ms)) < 0)
+        (rc = ledger_reservation(l, row, e, &p.post_ms)) < 0)
         return rc;
     if (l->budget_count == 0)
         return 0;
