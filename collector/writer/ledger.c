@@ -229,14 +229,13 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
-/* The time at which a dispatch counts: that of its reservation's admission. settles: it ends the reservation.
- */
-static int time_of(struct ledger *l, const struct log_row *row, bool settles, int64_t *out)
+/* The time at which a dispatch counts: that of its reservation's admission. e: it has just come; NULL: it is read again. */
+static int time_of(struct ledger *l, const struct log_row *row, const struct event *e, int64_t *out)
 {
     *out = row->ts_ms;
     if (row->kind != LOG_DISPATCH || row->reservation_len == 0)
         return 0;
-    int rc = ledger_reservation(l, row->reservation, row->reservation_len, settles, out);
+    int rc = ledger_reservation(l, row, e, out);
     return rc < 0 ? rc : 0;
 }
 
@@ -248,7 +247,7 @@ int ledger_row(struct ledger *l, const struct log_row *row, const struct event *
         return 0;
     l->newest = row->id;
     l->pending++;
-    int rc = time_of(l, row, e != NULL && row->kind == LOG_DISPATCH && row->num[D_partial] != 1, &post_ms);
+    int rc = time_of(l, row, e, &post_ms);
     if (rc != 0 || l->budget_count == 0 || !is_worth(row))
         return rc;
     if (e != NULL && l->hints != NULL)
@@ -264,7 +263,7 @@ static int repost(struct ledger *l, const struct log_row *row, int sign)
         return 0;
     l->pending++;
     l->owes |= !l->stays && row->id <= l->watermark;
-    int rc = time_of(l, row, false, &post_ms);
+    int rc = time_of(l, row, NULL, &post_ms);
     return rc != 0 ? rc : post(l, row, NULL, post_ms, sign);
 }
 

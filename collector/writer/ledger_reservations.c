@@ -50,6 +50,7 @@ int ledger_prepare_reservations(struct ledger *l)
         { &s->add, "INSERT INTO reservation (id, state, admitted_ms, expires_ms, tokens, nanousd, subject)"
                    " VALUES (?, 0, ?, ?, ?, ?, ?)" },
         { &s->end, "UPDATE reservation SET state=?2, ended_ms=?3, settled_nanousd=?4 WHERE nr=?1" },
+        { &s->name, "UPDATE reservation SET last_id=?2 WHERE nr=?1 AND last_id < ?2" },
         { &s->renew, "UPDATE reservation SET expires_ms=?2 WHERE nr=?1" },
         { &s->add_posting, "INSERT INTO reservation_posting VALUES (?, ?, ?, ?, ?, ?)" },
         { &s->postings,
@@ -657,15 +658,27 @@ int ledger_renew(struct ledger *l, struct order *o)
     return rc != 0 ? rc : plan_expiry(l);
 }
 
-int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms)
+/* It is kept as long as a row of the log names it: the row counts at its admission. */
+static int note_row(struct ledger *l, const struct found *f, int64_t id)
+{
+    sqlite3_bind_int64(l->sql->name, 1, f->nr);
+    sqlite3_bind_int64(l->sql->name, 2, id);
+    return store_run(l->sql->name);
+}
+
+int ledger_reservation(struct ledger *l, const struct log_row *row, const struct event *e,
+                       int64_t *admitted_ms)
 {
     struct change c = { .to = DROP };
     struct found f;
-    int rc = l->reservations_known > 0 ? find(l, id, len, &f) : 0;
+    int rc = l->reservations_known > 0 ? find(l, row->reservation, row->reservation_len, &f) : 0;
+    bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc == 0 && settles ? note_early(l, id, len) : rc;
+        return rc == 0 && settles ? note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
+    if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
+        return rc;
     if (!settles || f.state == BY_EVENT)
         return 1;
     l->tally.settled++;

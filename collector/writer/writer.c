@@ -522,6 +522,18 @@ static void publish_deleted(struct writer *w)
     w->journal.quarantined -= t->rows[RETAIN_QUARANTINE];
 }
 
+/* What reservations were told to have come to stands elsewhere now. */
+static int read_ledger_again(struct writer *w)
+{
+    int rc = store_begin(&w->store);
+
+    if (rc == 0 && (rc = ledger_reload(&w->journal.projections.ledger)) == 0)
+        rc = store_commit(&w->store);
+    if (rc != 0)
+        store_rollback(&w->store);
+    return rc;
+}
+
 /* One small slice of what is too old, between two transactions. */
 static void drop_old(struct writer *w)
 {
@@ -531,6 +543,8 @@ static void drop_old(struct writer *w)
     if (!w->retains || w->down || !retention_is_due(&w->retention))
         return;
     int rc = retention_step(&w->retention, wall_ms(), &more);
+    if (rc == 0 && w->retention.tally.told > 0)
+        rc = read_ledger_again(w);
     if (rc != 0) {
         fail(w, rc);
         return;
