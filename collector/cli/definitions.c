@@ -42,7 +42,7 @@ json_t *definitions_read(const char *path, json_t **file, int *status)
     *status = CLI_FAILED;
     if (!text)
         return NULL;
-    *file = yaml_json(text, len, error);
+    *file = yaml_read_json(text, len, error);
     free(text);
     if (!*file) {
         cli_fail("%s: %s", path, error);

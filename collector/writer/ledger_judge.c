@@ -60,17 +60,18 @@ static void note_change(struct ledger *l, const struct account *c)
         l->next_change_ms = c->until_ms;
 }
 
+/* What it holds is of the window in which it was last used: that one may be over. */
 int ledger_look(struct ledger *l, uint32_t account, bool alerts)
 {
+    int rc = accounts_roll(&l->accounts, account, l->now_ms);
     struct account *c = &l->accounts.all[account];
     const struct budget *def = c->budget->def;
     int64_t allowed = ledger_allowed(l, c), spent = account_spent(c), committed = account_committed(c);
     unsigned n = limit_reached(def, spent, allowed);
     enum action before = c->state, state = limit_state(def, n, committed, allowed);
     bool over = spent > allowed;
-    int rc = 0;
 
-    if (alerts && !c->fresh) {
+    if (rc == 0 && alerts && !c->fresh) {
         rc = tell_thresholds(l, c, n, allowed);
         if (rc == 0 && over && !c->overrun)
             rc = tell(l, c, "overrun", 100, allowed);

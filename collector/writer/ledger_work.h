@@ -11,7 +11,7 @@
 #define LEDGER_REACH_MAX 256 /* budgets that one call may count against; more are refused */
 
 struct ledger_statements {
-    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_watermark;
+    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_checkpoint, *save_watermark;
     sqlite3_stmt *dims, *session;
     sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings, *set_kind,
         *due, *next_due;
