@@ -84,18 +84,23 @@ int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, stru
     return 0;
 }
 
-int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted)
+int recount_open(struct recount *r, sqlite3 *db)
 {
-    int rc;
-
     *r = (struct recount){ .db = db };
     r->subjects = calloc(1, sizeof *r->subjects);
     if (r->subjects == NULL)
         return -SQLITE_NOMEM;
-    if ((rc = subject_reader_open(r->subjects, db)) != 0 ||
-        (rc = ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count)) != 0)
-        return rc;
-    return -sqlite3_prepare_v2(db, "SELECT admitted_ms FROM reservation WHERE id=?", -1, &r->admitted, NULL);
+    int rc = subject_reader_open(r->subjects, db);
+    return rc != 0 ? rc
+                   : -sqlite3_prepare_v2(db, "SELECT admitted_ms FROM reservation WHERE id=?", -1,
+                                         &r->admitted, NULL);
+}
+
+int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted)
+{
+    int rc = recount_open(r, db);
+
+    return rc != 0 ? rc : ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count);
 }
 
 void recount_fini(struct recount *r)
@@ -116,13 +121,15 @@ void recount_fini(struct recount *r)
 
 /* --------------------------------------------------------------------- rows */
 
-static int admitted_ms(struct recount *r, const struct log_row *row, int64_t *out)
+int recount_post_ms(struct recount *r, const struct log_row *row, int64_t *post_ms)
 {
+    *post_ms = row->ts_ms;
+    if (row->reservation_len == 0)
+        return 0;
     sqlite3_bind_text(r->admitted, 1, row->reservation, row->reservation_len, SQLITE_STATIC);
     int rc = sqlite3_step(r->admitted);
-
     if (rc == SQLITE_ROW)
-        *out = sqlite3_column_int64(r->admitted, 0);
+        *post_ms = sqlite3_column_int64(r->admitted, 0);
     sqlite3_reset(r->admitted);
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
@@ -149,14 +156,13 @@ int recount_row(struct recount *r, const struct log_row *row)
 {
     struct subject who;
     struct worth worth;
-    int64_t post_ms = row->ts_ms;
-    int rc = 0;
+    int64_t post_ms;
+    int rc;
 
     if (row->kind != LOG_DISPATCH || !row->counts || row->status == STATUS_blocked || r->budget_count == 0)
         return 0;
-    if (row->reservation_len > 0 && (rc = admitted_ms(r, row, &post_ms)) != 0)
-        return rc;
-    if ((rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0)
+    if ((rc = recount_post_ms(r, row, &post_ms)) != 0 ||
+        (rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0)
         return rc;
     worth_of(row, &worth);
     for (size_t i = 0; rc == 0 && i < r->budget_count; i++)
@@ -165,7 +171,7 @@ int recount_row(struct recount *r, const struct log_row *row)
 }
 
 /* The reader is kept: for a few rows its preparing would take longer than its reading. */
-static int seek(struct recount *r, int64_t first_id, int64_t last_id)
+int recount_seek(struct recount *r, int64_t first_id, int64_t last_id)
 {
     if (r->reader != NULL)
         return log_reader_seek(r->reader, first_id, last_id);
@@ -184,7 +190,7 @@ int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
 {
     struct log_row row;
     int64_t n = 0;
-    int rc = seek(r, first_id, last_id);
+    int rc = recount_seek(r, first_id, last_id);
 
     if (rc != 0)
         return rc;
