@@ -165,7 +165,7 @@ static int post_all(struct ledger *l, const struct log_row *row, const struct su
 /* The ordinary case: no budget looks at sessions and the combination is remembered. */
 static bool post_remembered(struct ledger *l, const struct log_row *row, const struct posting *p, int *rc)
 {
-    struct reach reach[LEDGER_REACH_MAX];
+    struct reach reach[LEDGER_RECALL_MAX];
     int count;
 
     if (l->session_budgets > 0 || !ledger_recall(l, row->dims, reach, &count))

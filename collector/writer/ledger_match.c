@@ -7,13 +7,12 @@
 
 #include "ledger_work.h"
 
-#define MATCHES      8192 /* a power of two */
-#define MATCH_INLINE 6
+#define MATCHES 8192 /* a power of two */
 
 struct ledger_match {
     uint32_t dims; /* 0: nothing is remembered here */
     uint8_t count;
-    uint32_t account[MATCH_INLINE], generation[MATCH_INLINE];
+    uint32_t account[LEDGER_RECALL_MAX], generation[LEDGER_RECALL_MAX];
 };
 
 int ledger_match_init(struct ledger *l)
@@ -61,7 +60,7 @@ static void remember(struct ledger *l, struct ledger_match *m, uint32_t dims, co
                      int count)
 {
     m->dims = 0;
-    if (dims == 0 || count > MATCH_INLINE)
+    if (dims == 0 || count > LEDGER_RECALL_MAX)
         return;
     m->dims = dims;
     m->count = (uint8_t)count;
@@ -100,7 +99,7 @@ static int roll(struct ledger *l, const struct reach *reach, int count)
     return rc;
 }
 
-bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count)
+bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_RECALL_MAX], int *count)
 {
     const struct ledger_match *m = &l->matches[dims & (MATCHES - 1)];
 

