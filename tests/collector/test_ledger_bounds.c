@@ -22,7 +22,6 @@ static void test_many_budgets(void **state)
     db_begin(&d);
     for (int i = 0; i < BUDGETS; i++) {
         bool created;
-        snprintf(definition, sizeof definition,
                  "{\"name\": \"b-%d\", \"limit\": \"7 tokens\", \"window\": \"total\", \"per\": \"%s\"}", i,
                  i % 2 == 0 ? "agent" : "session");
         struct budget *def = made_budget(definition);
@@ -67,7 +66,7 @@ static void test_admitted_before_the_budget(void **state)
 
     (void)state;
     db_start(&d, START_MS - 3600000);
-    db_put(&d, "{\"name\": \"first\", \"limit\": \"1k tokens\", \"window\": \"day\"}");
+    db_put(&d, "{\"name\": \"first\", \"limit\": \"10k tokens\", \"window\": \"day\"}");
     db_call(&d, &call);
     d.now_ms = START_MS + 300000;
     assert_int_equal(db_admit(&d, "r-1", "a", "free"), ORDER_DONE);
@@ -76,7 +75,7 @@ static void test_admitted_before_the_budget(void **state)
     db_call(&d, &call);
     db_flush(&d);
     assert_int_equal(db_account(&d, "first", NULL)->total.amount, 10);
-    db_put(&d, "{\"name\": \"second\", \"limit\": \"1k tokens\", \"window\": \"day\"}");
+    db_put(&d, "{\"name\": \"second\", \"limit\": \"10k tokens\", \"window\": \"day\"}");
     assert_int_equal(db_account(&d, "second", NULL)->total.amount, 0);
     count_the_past(&d);
     assert_int_equal(db_account(&d, "second", NULL)->total.amount, 10);
