@@ -22,6 +22,7 @@ static void test_many_budgets(void **state)
     db_begin(&d);
     for (int i = 0; i < BUDGETS; i++) {
         bool created;
+        snprintf(definition, sizeof definition,
                  "{\"name\": \"b-%d\", \"limit\": \"7 tokens\", \"window\": \"total\", \"per\": \"%s\"}", i,
                  i % 2 == 0 ? "agent" : "session");
         struct budget *def = made_budget(definition);
