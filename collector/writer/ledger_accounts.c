@@ -193,11 +193,11 @@ int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice
 
 static void cell_add(struct ledger_cell *to, const struct ledger_cell *c, int sign)
 {
-    to->amount += sign * c->amount;
+    to->amount = amount_add(to->amount, sign * c->amount);
     to->calls += sign * c->calls;
     to->unknown += sign * c->unknown;
     for (int i = 0; i < HELD_KINDS; i++)
-        to->held[i] += sign * c->held[i];
+        to->held[i] = amount_add(to->held[i], sign * c->held[i]);
 }
 
 /* Where a sliding window's piece stands. */
@@ -337,7 +337,7 @@ static bool note_delta(struct accounts *a, uint32_t account, int64_t start_ms, c
             return false;
         c->delta = (struct delta){ .account = account, .start_ms = start_ms };
     }
-    c->delta.amount += cell->amount;
+    c->delta.amount = amount_add(c->delta.amount, cell->amount);
     c->delta.calls += cell->calls;
     c->delta.unknown += cell->unknown;
     return true;

@@ -124,14 +124,22 @@ void accounts_flushed(struct accounts *a);
 /* Keeps the list of those that do not allow. False: no memory. */
 bool accounts_set_state(struct accounts *a, uint32_t account, enum action state);
 
+/* A sum that no number holds is told as the greatest that one does: it is over every limit. */
+static inline int64_t amount_add(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    return !__builtin_add_overflow(a, b, &sum) ? sum : a > 0 ? INT64_MAX : -INT64_MAX;
+}
+
 static inline int64_t account_spent(const struct account *c)
 {
-    return c->total.amount + c->total.held[HELD_TOLD] + c->total.held[HELD_PRESUMED];
+    return amount_add(amount_add(c->total.amount, c->total.held[HELD_TOLD]), c->total.held[HELD_PRESUMED]);
 }
 
 static inline int64_t account_committed(const struct account *c)
 {
-    return account_spent(c) + c->total.held[HELD_RESERVED];
+    return amount_add(account_spent(c), c->total.held[HELD_RESERVED]);
 }
 
 #endif

@@ -9,7 +9,7 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
 {
     const struct ledger_budget *b = c->budget;
     int64_t allowed = b->def->limit;
-    char key[256];
+    char key[BUDGET_KEY_MAX + 1]; /* ", " takes no more than a length does */
 
     if (b->raises > 0)
         budget_key_text(b->def, c->key, c->key_len, key, sizeof key);
@@ -129,8 +129,9 @@ static int64_t slides_open_ms(const struct account *c, int64_t excess)
             const struct ledger_cell *cell = &c->piece[i].cell;
             if (c->piece[i].start_ms != start)
                 continue;
-            gone +=
-                cell->amount + cell->held[HELD_RESERVED] + cell->held[HELD_PRESUMED] + cell->held[HELD_TOLD];
+            gone = amount_add(gone, cell->amount);
+            for (int kind = 0; kind < HELD_KINDS; kind++)
+                gone = amount_add(gone, cell->held[kind]);
             if (gone > excess)
                 return window_gone(w, start);
         }
@@ -139,9 +140,13 @@ static int64_t slides_open_ms(const struct account *c, int64_t excess)
 
 int64_t ledger_opens_ms(const struct ledger *l, const struct account *c, int64_t needed)
 {
+    int64_t allowed = ledger_allowed(l, c);
+
+    if (needed > allowed)
+        return WINDOW_NEVER;
     if (c->budget->def->window.kind != WINDOW_SLIDING)
         return c->until_ms;
-    return slides_open_ms(c, account_committed(c) + needed - ledger_allowed(l, c) - (needed > 0 ? 1 : 0));
+    return slides_open_ms(c, amount_add(account_committed(c), needed - allowed) - (needed > 0 ? 1 : 0));
 }
 
 static void copy_text(char *out, size_t size, const char *from)

@@ -217,7 +217,7 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
     struct recount_cell *c = cell_of(r, b->id, key, len, window_start(&b->def->window, post_ms));
     if (c == NULL)
         return -SQLITE_NOMEM;
-    c->amount += worth->amount[b->def->unit];
+    c->amount = amount_add(c->amount, worth->amount[b->def->unit]);
     c->calls++;
     c->unknown += worth->unknown[b->def->unit];
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ledger at its bounds: hundreds of budgets for one call, amounts that no number holds, more accounts than
- * memory has places for, names with any bytes, clocks that jump, budgets that come in the middle.
+ * The ledger at its bounds: hundreds of budgets for one call, amounts that no number holds, more accounts
+ * than memory has places for, names with any bytes, clocks that jump, budgets that come in the middle.
  */
 #include "ledger_db.h"
 
@@ -35,6 +35,174 @@ static void test_many_budgets(void **state)
     db_flush(&d);
     assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger WHERE amount = 7"), BUDGETS);
     assert_int_equal(db_ledger(&d)->accounts.hot_used, BUDGETS);
+    db_stop(&d);
+}
+
+/* ------------------------------------------------------------------ amounts */
+
+/* A call costs more than any budget: the sum of three is no number any more, and stays over the limit. */
+static void huge_amounts(const char *window, int64_t limit)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "huge" },
+                              .prompt = 1000000000000,
+                              .completion = 0 };
+    struct ledger_db d;
+    char definition[128];
+
+    db_remove();
+    db_start(&d, START_MS);
+    snprintf(definition, sizeof definition,
+             "{\"name\": \"b\", \"limit\": \"%lld.427387904 usd\", \"window\": \"%s\"}", (long long)limit,
+             window);
+    db_put(&d, definition);
+    struct order big = made_order("r-0", "a", "huge");
+    big.prompt_tokens = big.max_tokens = 1000000000000;
+    assert_int_equal(db_admit_order(&d, &big), limit == NANOUSD_MAX / USD ? ORDER_DONE : ORDER_DENIED);
+    for (int i = 0; i < 5; i++) {
+        db_call(&d, &call);
+        assert_int_equal(db_account(&d, "b", NULL)->state, ACTION_BLOCK);
+        assert_int_equal(db_admit(&d, "r-1", "a", "huge"), ORDER_DENIED);
+        assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+        if (i % 2 == 1)
+            db_flush(&d);
+        if (i == 3)
+            db_restart(&d);
+        db_begin(&d);
+        db_commit(&d);
+        assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    }
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store,
+                            "SELECT count(*) FROM projection_ledger WHERE typeof(amount) = 'integer'"
+                            " AND amount = 9223372036854775807"),
+                     1);
+    db_stop(&d);
+}
+
+static void test_huge_amounts(void **state)
+{
+    (void)state;
+    huge_amounts("total", NANOUSD_MAX / USD);
+    huge_amounts("sliding 1h", NANOUSD_MAX / USD);
+    huge_amounts("day", NANOUSD_MAX / USD - 1);
+}
+
+/* What is more than the limit does not fit when the window ends either. */
+static void test_never_opens(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\"}");
+    struct order o = made_order("r-1", "a", "free");
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DENIED);
+    assert_int_equal(o.verdict.opens_ms, WINDOW_NEVER);
+    o.prompt_tokens = o.max_tokens = 500;
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DONE);
+    snprintf(o.id, sizeof o.id, "r-2");
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DENIED);
+    assert_int_equal(o.verdict.opens_ms, START_MS + DAY_MS);
+    db_stop(&d);
+}
+
+/* -------------------------------------------------------------------- clocks */
+
+/* Full in a window, which is over, and comes again when the clock is set back: publishers are told of it,
+ * though nobody asks. */
+static void test_clock_set_back(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a" }, .prompt = 500, .completion = 500 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + 1000);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_call(&d, &call);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    d.now_ms += DAY_MS;
+    db_begin(&d);
+    db_commit(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 0);
+    db_restart(&d);
+    d.now_ms -= 3600000;
+    db_begin(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    db_rollback(&d);
+    d.now_ms += 3600000;
+    db_begin(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 0);
+    db_commit(&d);
+    db_stop(&d);
+}
+
+static void allow(struct ledger_db *d, const char *budget, const char *key, int64_t amount, int64_t until_ms)
+{
+    char sql[1024];
+
+    db_begin(d);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO allowance (budget, key, amount, from_ms, until_ms, author, reason)"
+             " VALUES ('%s', nullif('%s', ''), %lld, %lld, %lld, '', '')",
+             budget, key, (long long)amount, (long long)d->now_ms, (long long)until_ms);
+    db_exec(&d->store, sql);
+    assert_int_equal(ledger_reload(db_ledger(d)), 0);
+    db_commit(d);
+}
+
+/* A raise holds from when it was given to its end, to the millisecond, for its key; also if the clock was
+ * ahead when it was given. */
+static void test_raises(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a" }, .prompt = 500, .completion = 500 };
+    struct made_call other = { .names = { .agent_id = "b" }, .prompt = 500, .completion = 500 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + 7200000);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_call(&d, &call);
+    db_call(&d, &other);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_BLOCK);
+    allow(&d, "b", "a", 1000, d.now_ms + 60000);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    assert_int_equal(db_account(&d, "b", "b")->state, ACTION_BLOCK);
+    d.now_ms -= 3600000;
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    db_restart(&d);
+    d.now_ms += 3600000 + 59999;
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    assert_int_equal(ledger_due_ms(db_ledger(&d)), d.now_ms + 1);
+    d.now_ms += 1;
+    db_begin(&d);
+    db_commit(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 2);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_BLOCK);
+    db_stop(&d);
+}
+
+/* The key of a raise may be as long as a key is. */
+static void test_raise_of_a_long_key(void **state)
+{
+    struct ledger_db d;
+    char agent[201], session[201], key[404];
+    struct made_call call = { .prompt = 500, .completion = 500 };
+
+    (void)state;
+    memset(agent, 'a', 200);
+    memset(session, 's', 200);
+    agent[200] = session[200] = '\0';
+    snprintf(key, sizeof key, "%s, %s", agent, session);
+    call.names.agent_id = agent;
+    call.names.session_id = session;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": [\"agent\", "
+               "\"session\"]}");
+    db_call(&d, &call);
+    assert_int_equal(db_ledger(&d)->accounts.all[0].state, ACTION_BLOCK);
+    allow(&d, "b", key, 1000, d.now_ms + 60000);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    assert_int_equal(db_ledger(&d)->accounts.all[0].state, ACTION_WARN);
     db_stop(&d);
 }
 
@@ -87,6 +255,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_many_budgets),
+        TEST(test_huge_amounts),
+        TEST(test_never_opens),
+        TEST(test_clock_set_back),
+        TEST(test_raises),
+        TEST(test_raise_of_a_long_key),
         TEST(test_admitted_before_the_budget),
     };
 
