@@ -252,7 +252,7 @@ bool ledger_must_flush(const struct ledger *l)
 
 bool ledger_is_full(const struct ledger *l)
 {
-    return l->accounts.deltas_used >= PENDING_MAX || l->accounts.dirty_used >= ACCOUNTS_MAX / 2;
+    return l->accounts.deltas_used >= PENDING_MAX || l->accounts.dirty_used >= l->accounts.most / 2;
 }
 
 bool ledger_is_dirty(const struct ledger *l)

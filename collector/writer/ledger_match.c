@@ -35,6 +35,8 @@ static int account_of(struct ledger *l, const struct ledger_budget *b, const str
     size_t len = budget_key(b->def, who, key);
     int rc = accounts_get(&l->accounts, b, (struct slice){ key, (uint32_t)len }, l->now_ms, out);
 
+    if (rc == 0)
+        l->accounts.all[*out].asked = l->accounts.asking;
     if (rc == 0 && l->accounts.all[*out].fresh)
         rc = ledger_look(l, *out, false);
     return rc;
@@ -78,6 +80,7 @@ static bool recall(const struct ledger *l, const struct ledger_match *m, struct 
         if (c->generation != m->generation[i])
             return false;
         c->recent = true;
+        c->asked = l->accounts.asking;
         out[i] = (struct reach){ .account = m->account[i], .budget = c->budget };
     }
     return true;
@@ -115,6 +118,7 @@ int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
 {
     int count;
 
+    l->accounts.asking++; /* what is found for a call may not make room for what is found next */
     if (!ledger_recall(l, dims, out, &count)) {
         count = ask(l, false, who, out, 0);
         if (count >= 0)

@@ -106,6 +106,91 @@ static void test_never_opens(void **state)
     db_stop(&d);
 }
 
+/* ------------------------------------------------------------------ accounts */
+
+static void call_of(struct ledger_db *d, int agent, int64_t tokens)
+{
+    char name[16], session[16];
+    struct made_call call = { .prompt = tokens, .completion = 0 };
+
+    snprintf(name, sizeof name, "a-%d", agent);
+    snprintf(session, sizeof session, "s-%d", agent);
+    call.names.agent_id = name;
+    call.names.session_id = session;
+    db_call_in(d, &call);
+}
+
+/* More accounts than there are places, some of them full for ever: memory stays in its bound and nothing is
+ * counted wrong or let in. */
+static void test_more_accounts_than_places(void **state)
+{
+    enum { PLACES = 64, AGENTS = 400, ROUNDS = 6 };
+    struct ledger_db d;
+    char id[16], name[16];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_ledger(&d)->accounts.most = PLACES;
+    db_put(&d,
+           "{\"name\": \"agents\", \"limit\": \"100 tokens\", \"window\": \"total\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"sessions\", \"limit\": \"1k tokens\", \"window\": \"session\"}");
+    db_put(
+        &d,
+        "{\"name\": \"slides\", \"limit\": \"1k tokens\", \"window\": \"sliding 1h\", \"per\": \"agent\"}");
+    for (int round = 0; round < ROUNDS; round++) {
+        db_begin(&d);
+        for (int i = 0; i < AGENTS; i++) {
+            call_of(&d, i, i % 2 == 0 ? 20 : 1);
+            assert_true(db_ledger(&d)->accounts.used <= PLACES);
+        }
+        db_commit(&d);
+        d.now_ms += 1000;
+    }
+    for (int i = 0; i < AGENTS; i++) { /* the even ones have spent 120 of 100 */
+        snprintf(id, sizeof id, "r-%d", i);
+        snprintf(name, sizeof name, "a-%d", i);
+        struct order o = made_order(id, name, "free");
+        o.prompt_tokens = o.max_tokens = 1;
+        assert_int_equal(db_admit_order(&d, &o), i % 2 == 0 ? ORDER_DENIED : ORDER_DONE);
+        assert_int_equal(db_account(&d, "agents", name)->total.amount, i % 2 == 0 ? 120 : 6);
+        assert_int_equal(db_account(&d, "slides", name)->total.amount, i % 2 == 0 ? 120 : 6);
+    }
+    assert_true(db_ledger(&d)->accounts.used <= PLACES);
+    assert_true(db_ledger(&d)->accounts.hot_used <= PLACES);
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger"), 3 * AGENTS);
+    assert_int_equal(db_ask(&d.store, "SELECT sum(amount) FROM projection_ledger"),
+                     3 * (200 * 120 + 200 * 6));
+    db_stop(&d);
+}
+
+/* A call with more budgets than places keeps what it has found. */
+static void test_a_call_keeps_its_accounts(void **state)
+{
+    enum { BUDGETS = 40 };
+    struct ledger_db d;
+    char definition[128];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_ledger(&d)->accounts.most = BUDGETS / 2;
+    for (int i = 0; i < BUDGETS; i++) {
+        snprintf(definition, sizeof definition,
+                 "{\"name\": \"b-%d\", \"limit\": \"1k tokens\", \"window\": \"total\", \"per\": \"agent\"}",
+                 i);
+        db_put(&d, definition);
+    }
+    for (int i = 0; i < 100; i++) {
+        db_begin(&d);
+        call_of(&d, i % 10, 1);
+        db_commit(&d);
+    }
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger WHERE amount = 10"),
+                     10 * BUDGETS);
+    db_stop(&d);
+}
+
 /* -------------------------------------------------------------------- clocks */
 
 /* Full in a window, which is over, and comes again when the clock is set back: publishers are told of it,
@@ -257,6 +342,8 @@ int main(void)
         TEST(test_many_budgets),
         TEST(test_huge_amounts),
         TEST(test_never_opens),
+        TEST(test_more_accounts_than_places),
+        TEST(test_a_call_keeps_its_accounts),
         TEST(test_clock_set_back),
         TEST(test_raises),
         TEST(test_raise_of_a_long_key),
