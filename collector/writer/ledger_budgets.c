@@ -83,7 +83,7 @@ static int load_raises(struct ledger *l)
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db,
                                  "SELECT budget, key, amount, until_ms FROM allowance"
-                                 " WHERE ended_ms IS NULL AND from_ms <= ?1 AND until_ms > ?1",
+                                 " WHERE ended_ms IS NULL AND until_ms > ?1",
                                  -1, &stmt, NULL);
 
     if (rc != 0)
@@ -167,7 +167,8 @@ int ledger_find_hot(struct ledger *l)
     static const char sql[] =
         "SELECT key FROM (SELECT key, amount FROM projection_ledger WHERE budget=?1 AND start_ms>=?2"
         " UNION ALL SELECT key, amount FROM reservation_posting WHERE budget=?1 AND start_ms>=?2)"
-        " GROUP BY key HAVING sum(amount) >= ?3";
+        " GROUP BY key HAVING total(amount) >= ?3 * 0.999"; /* inexact, so that it never overflows: looked at
+                                                               anyway */
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
 

@@ -10,7 +10,7 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
 {
     const struct ledger_budget *b = c->budget;
     int64_t allowed = b->def->limit;
-    char key[256];
+    char key[BUDGET_KEY_MAX + 1]; /* ", " takes no more than a length does */
 
     if (b->raises > 0)
         budget_key_text(b->def, c->key, c->key_len, key, sizeof key);

@@ -7,13 +7,12 @@
 
 #include "ledger_work.h"
 
-#define MATCHES      8192 /* a power of two */
-#define MATCH_INLINE 6
+#define MATCHES 8192 /* a power of two */
 
 struct ledger_match {
     uint32_t dims; /* 0: nothing is remembered here */
     uint8_t count;
-    uint32_t account[MATCH_INLINE], generation[MATCH_INLINE];
+    uint32_t account[LEDGER_RECALL_MAX], generation[LEDGER_RECALL_MAX];
 };
 
 int ledger_match_init(struct ledger *l)
@@ -36,6 +35,8 @@ static int account_of(struct ledger *l, const struct ledger_budget *b, const str
     size_t len = budget_key(b->def, who, key);
     int rc = accounts_get(&l->accounts, b, (struct slice){ key, (uint32_t)len }, l->now_ms, out);
 
+    if (rc == 0)
+        l->accounts.all[*out].asked = l->accounts.asking;
     if (rc == 0 && l->accounts.all[*out].fresh)
         rc = ledger_look(l, *out, false);
     return rc;
@@ -61,7 +62,7 @@ static void remember(struct ledger *l, struct ledger_match *m, uint32_t dims, co
                      int count)
 {
     m->dims = 0;
-    if (dims == 0 || count > MATCH_INLINE)
+    if (dims == 0 || count > LEDGER_RECALL_MAX)
         return;
     m->dims = dims;
     m->count = (uint8_t)count;
@@ -79,6 +80,7 @@ static bool recall(const struct ledger *l, const struct ledger_match *m, struct 
         if (c->generation != m->generation[i])
             return false;
         c->recent = true;
+        c->asked = l->accounts.asking;
         out[i] = (struct reach){ .account = m->account[i], .budget = c->budget };
     }
     return true;
@@ -100,7 +102,7 @@ static int roll(struct ledger *l, const struct reach *reach, int count)
     return rc;
 }
 
-bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count)
+bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_RECALL_MAX], int *count)
 {
     const struct ledger_match *m = &l->matches[dims & (MATCHES - 1)];
 
@@ -116,6 +118,7 @@ int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
 {
     int count;
 
+    l->accounts.asking++; /* what is found for a call may not make room for what is found next */
     if (!ledger_recall(l, dims, out, &count)) {
         count = ask(l, false, who, out, 0);
         if (count >= 0)

@@ -9,6 +9,7 @@
 #include "ledger_work.h"
 
 #define ROWS_PER_REPORT 100000
+#define CLOCK_OFF_MS    ((int64_t)24 * 3600 * 1000) /* by so much a clock may be set back */
 
 int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out)
 {
@@ -146,7 +147,7 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
         ledger_cells_get(&r->cells, b->id, key, len, window_start(&b->def->window, post_ms));
     if (c == NULL)
         return -SQLITE_NOMEM;
-    c->amount += worth->amount[b->def->unit];
+    c->amount = amount_add(c->amount, worth->amount[b->def->unit]);
     c->calls++;
     c->unknown += worth->unknown[b->def->unit];
     return 0;
@@ -204,8 +205,9 @@ int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
     return rc;
 }
 
-/* Pieces of the log in which nothing is late enough are passed over. A reservation's event comes after its
- * admission, so its time of posting may be before its own: by as much as a reservation lasts. */
+/* Pieces of the log in which nothing is late enough are passed over. An event with a reservation counts at
+ * the admission, whatever its own time is, and comes after it: it may count if it came late enough, by a
+ * clock that may have been set back since. */
 int recount_first(struct recount *r, int64_t *first_id)
 {
     int64_t from_ms = INT64_MAX;
@@ -215,14 +217,14 @@ int recount_first(struct recount *r, int64_t *first_id)
         if (r->budgets[i]->counts_from_ms < from_ms)
             from_ms = r->budgets[i]->counts_from_ms;
     int rc = -sqlite3_prepare_v2(r->db,
-                                 "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE newest_ms < ?"
-                                 " AND last_id < (SELECT ifnull(min(first_id), 9223372036854775807) FROM"
-                                 " log_partition WHERE newest_ms >= ?)",
+                                 "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE last_id <"
+                                 " (SELECT ifnull(min(first_id), 9223372036854775807) FROM log_partition"
+                                 " WHERE newest_ms >= ?1 OR last_received_ms >= ?2)",
                                  -1, &stmt, NULL);
     if (rc != 0)
         return rc;
     sqlite3_bind_int64(stmt, 1, from_ms);
-    sqlite3_bind_int64(stmt, 2, from_ms);
+    sqlite3_bind_int64(stmt, 2, from_ms - CLOCK_OFF_MS);
     rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
         *first_id = sqlite3_column_int64(stmt, 0);

@@ -40,7 +40,7 @@ static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64
                      int64_t *accounts)
 {
     static const char sql[] =
-        "SELECT key, sum(amount) AS sum, count(*) OVER () FROM"
+        "SELECT key, total(amount) AS sum, count(*) OVER () FROM"
         " (SELECT key, amount FROM projection_ledger WHERE budget=?1 AND start_ms>=?2"
         "  UNION ALL SELECT key, amount FROM reservation_posting WHERE budget=?1 AND start_ms>=?2)"
         " GROUP BY key ORDER BY sum DESC LIMIT ?3";

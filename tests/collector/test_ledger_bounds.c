@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ledger at its bounds: hundreds of budgets for one call, amounts that no number holds, more accounts
+ * than memory has places for, names with any bytes, clocks that jump, budgets that come in the middle.
+ */
+#include "ledger_db.h"
+
+#include "collector/writer/ledger_recount.h"
+
+#define START_MS 1795132800000LL /* 2026-11-20 00:00 UTC */
+
+/* Every budget counts a call, however many there are. */
+static void test_many_budgets(void **state)
+{
+    enum { BUDGETS = 300 };
+    struct made_call call = { .names = { .agent_id = "a", .session_id = "s" }, .prompt = 3, .completion = 4 };
+    struct ledger_db d;
+    char definition[128];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_begin(&d);
+    for (int i = 0; i < BUDGETS; i++) {
+        bool created;
+        snprintf(definition, sizeof definition,
+                 "{\"name\": \"b-%d\", \"limit\": \"7 tokens\", \"window\": \"total\", \"per\": \"%s\"}", i,
+                 i % 2 == 0 ? "agent" : "session");
+        struct budget *def = made_budget(definition);
+        assert_int_equal(ledger_put_budget(db_ledger(&d), def, false, &created), 0);
+        budget_free(def);
+    }
+    assert_int_equal(ledger_reload(db_ledger(&d)), 0);
+    db_commit(&d);
+    db_call(&d, &call);
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger WHERE amount = 7"), BUDGETS);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, BUDGETS);
+    db_stop(&d);
+}
+
+/* ------------------------------------------------------------------ amounts */
+
+/* A call costs more than any budget: the sum of three is no number any more, and stays over the limit. */
+static void huge_amounts(const char *window, int64_t limit)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "huge" },
+                              .prompt = 1000000000000,
+                              .completion = 0 };
+    struct ledger_db d;
+    char definition[128];
+
+    db_remove();
+    db_start(&d, START_MS);
+    snprintf(definition, sizeof definition,
+             "{\"name\": \"b\", \"limit\": \"%lld.427387904 usd\", \"window\": \"%s\"}", (long long)limit,
+             window);
+    db_put(&d, definition);
+    struct order big = made_order("r-0", "a", "huge");
+    big.prompt_tokens = big.max_tokens = 1000000000000;
+    assert_int_equal(db_admit_order(&d, &big), limit == NANOUSD_MAX / USD ? ORDER_DONE : ORDER_DENIED);
+    for (int i = 0; i < 5; i++) {
+        db_call(&d, &call);
+        assert_int_equal(db_account(&d, "b", NULL)->state, ACTION_BLOCK);
+        assert_int_equal(db_admit(&d, "r-1", "a", "huge"), ORDER_DENIED);
+        assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+        if (i % 2 == 1)
+            db_flush(&d);
+        if (i == 3)
+            db_restart(&d);
+        db_begin(&d);
+        db_commit(&d);
+        assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    }
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store,
+                            "SELECT count(*) FROM projection_ledger WHERE typeof(amount) = 'integer'"
+                            " AND amount = 9223372036854775807"),
+                     1);
+    db_stop(&d);
+}
+
+static void test_huge_amounts(void **state)
+{
+    (void)state;
+    huge_amounts("total", NANOUSD_MAX / USD);
+    huge_amounts("sliding 1h", NANOUSD_MAX / USD);
+    huge_amounts("day", NANOUSD_MAX / USD - 1);
+}
+
+/* What is more than the limit does not fit when the window ends either. */
+static void test_never_opens(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\"}");
+    struct order o = made_order("r-1", "a", "free");
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DENIED);
+    assert_int_equal(o.verdict.opens_ms, WINDOW_NEVER);
+    o.prompt_tokens = o.max_tokens = 500;
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DONE);
+    snprintf(o.id, sizeof o.id, "r-2");
+    assert_int_equal(db_admit_order(&d, &o), ORDER_DENIED);
+    assert_int_equal(o.verdict.opens_ms, START_MS + DAY_MS);
+    db_stop(&d);
+}
+
+/* ------------------------------------------------------------------ accounts */
+
+static void call_of(struct ledger_db *d, int agent, int64_t tokens)
+{
+    char name[16], session[16];
+    struct made_call call = { .prompt = tokens, .completion = 0 };
+
+    snprintf(name, sizeof name, "a-%d", agent);
+    snprintf(session, sizeof session, "s-%d", agent);
+    call.names.agent_id = name;
+    call.names.session_id = session;
+    db_call_in(d, &call);
+}
+
+/* More accounts than there are places, some of them full for ever: memory stays in its bound and nothing is
+ * counted wrong or let in. */
+static void test_more_accounts_than_places(void **state)
+{
+    enum { PLACES = 64, AGENTS = 400, ROUNDS = 6 };
+    struct ledger_db d;
+    char id[16], name[16];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_ledger(&d)->accounts.most = PLACES;
+    db_put(&d,
+           "{\"name\": \"agents\", \"limit\": \"100 tokens\", \"window\": \"total\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"sessions\", \"limit\": \"1k tokens\", \"window\": \"session\"}");
+    db_put(
+        &d,
+        "{\"name\": \"slides\", \"limit\": \"1k tokens\", \"window\": \"sliding 1h\", \"per\": \"agent\"}");
+    for (int round = 0; round < ROUNDS; round++) {
+        db_begin(&d);
+        for (int i = 0; i < AGENTS; i++) {
+            call_of(&d, i, i % 2 == 0 ? 20 : 1);
+            assert_true(db_ledger(&d)->accounts.used <= PLACES);
+        }
+        db_commit(&d);
+        d.now_ms += 1000;
+    }
+    for (int i = 0; i < AGENTS; i++) { /* the even ones have spent 120 of 100 */
+        snprintf(id, sizeof id, "r-%d", i);
+        snprintf(name, sizeof name, "a-%d", i);
+        struct order o = made_order(id, name, "free");
+        o.prompt_tokens = o.max_tokens = 1;
+        assert_int_equal(db_admit_order(&d, &o), i % 2 == 0 ? ORDER_DENIED : ORDER_DONE);
+        assert_int_equal(db_account(&d, "agents", name)->total.amount, i % 2 == 0 ? 120 : 6);
+        assert_int_equal(db_account(&d, "slides", name)->total.amount, i % 2 == 0 ? 120 : 6);
+    }
+    assert_true(db_ledger(&d)->accounts.used <= PLACES);
+    assert_true(db_ledger(&d)->accounts.hot_used <= PLACES);
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger"), 3 * AGENTS);
+    assert_int_equal(db_ask(&d.store, "SELECT sum(amount) FROM projection_ledger"),
+                     3 * (200 * 120 + 200 * 6));
+    db_stop(&d);
+}
+
+/* A call with more budgets than places keeps what it has found. */
+static void test_a_call_keeps_its_accounts(void **state)
+{
+    enum { BUDGETS = 40 };
+    struct ledger_db d;
+    char definition[128];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_ledger(&d)->accounts.most = BUDGETS / 2;
+    for (int i = 0; i < BUDGETS; i++) {
+        snprintf(definition, sizeof definition,
+                 "{\"name\": \"b-%d\", \"limit\": \"1k tokens\", \"window\": \"total\", \"per\": \"agent\"}",
+                 i);
+        db_put(&d, definition);
+    }
+    for (int i = 0; i < 100; i++) {
+        db_begin(&d);
+        call_of(&d, i % 10, 1);
+        db_commit(&d);
+    }
+    db_flush(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM projection_ledger WHERE amount = 10"),
+                     10 * BUDGETS);
+    db_stop(&d);
+}
+
+/* -------------------------------------------------------------------- clocks */
+
+/* Full in a window, which is over, and comes again when the clock is set back: publishers are told of it,
+ * though nobody asks. */
+static void test_clock_set_back(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a" }, .prompt = 500, .completion = 500 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + 1000);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_call(&d, &call);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    d.now_ms += DAY_MS;
+    db_begin(&d);
+    db_commit(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 0);
+    db_restart(&d);
+    d.now_ms -= 3600000;
+    db_begin(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    db_rollback(&d);
+    d.now_ms += 3600000;
+    db_begin(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 0);
+    db_commit(&d);
+    db_stop(&d);
+}
+
+static void allow(struct ledger_db *d, const char *budget, const char *key, int64_t amount, int64_t until_ms)
+{
+    char sql[1024];
+
+    db_begin(d);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO allowance (budget, key, amount, from_ms, until_ms, author, reason)"
+             " VALUES ('%s', nullif('%s', ''), %lld, %lld, %lld, '', '')",
+             budget, key, (long long)amount, (long long)d->now_ms, (long long)until_ms);
+    db_exec(&d->store, sql);
+    assert_int_equal(ledger_reload(db_ledger(d)), 0);
+    db_commit(d);
+}
+
+/* A raise holds from when it was given to its end, to the millisecond, for its key; also if the clock was
+ * ahead when it was given. */
+static void test_raises(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a" }, .prompt = 500, .completion = 500 };
+    struct made_call other = { .names = { .agent_id = "b" }, .prompt = 500, .completion = 500 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + 7200000);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_call(&d, &call);
+    db_call(&d, &other);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_BLOCK);
+    allow(&d, "b", "a", 1000, d.now_ms + 60000);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    assert_int_equal(db_account(&d, "b", "b")->state, ACTION_BLOCK);
+    d.now_ms -= 3600000;
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    db_restart(&d);
+    d.now_ms += 3600000 + 59999;
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_WARN);
+    assert_int_equal(ledger_due_ms(db_ledger(&d)), d.now_ms + 1);
+    d.now_ms += 1;
+    db_begin(&d);
+    db_commit(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 2);
+    assert_int_equal(db_account(&d, "b", "a")->state, ACTION_BLOCK);
+    db_stop(&d);
+}
+
+/* The key of a raise may be as long as a key is. */
+static void test_raise_of_a_long_key(void **state)
+{
+    struct ledger_db d;
+    char agent[201], session[201], key[404];
+    struct made_call call = { .prompt = 500, .completion = 500 };
+
+    (void)state;
+    memset(agent, 'a', 200);
+    memset(session, 's', 200);
+    agent[200] = session[200] = '\0';
+    snprintf(key, sizeof key, "%s, %s", agent, session);
+    call.names.agent_id = agent;
+    call.names.session_id = session;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"1k tokens\", \"window\": \"day\", \"per\": [\"agent\", "
+               "\"session\"]}");
+    db_call(&d, &call);
+    assert_int_equal(db_ledger(&d)->accounts.all[0].state, ACTION_BLOCK);
+    allow(&d, "b", key, 1000, d.now_ms + 60000);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    assert_int_equal(db_ledger(&d)->accounts.all[0].state, ACTION_WARN);
+    db_stop(&d);
+}
+
+/* ------------------------------------------------------------ in the middle */
+
+/* As the writer and its thread do it. */
+static void count_the_past(struct ledger_db *d)
+{
+    struct recount r;
+    int64_t first_id;
+
+    db_begin(d);
+    assert_int_equal(ledger_begin_counting(db_ledger(d)), 0);
+    db_commit(d);
+    assert_int_equal(recount_init(&r, d->store.db, "UTC", true), 0);
+    assert_int_equal(recount_first(&r, &first_id), 0);
+    assert_int_equal(recount_rows(&r, first_id, INT64_MAX), 0);
+    db_begin(d);
+    assert_int_equal(ledger_counted(db_ledger(d), &r), 0);
+    db_commit(d);
+    recount_fini(&r);
+    assert_false(ledger_wants_count(db_ledger(d)));
+}
+
+/* A call of yesterday by its own clock counts where it was admitted, for a budget that comes later too. */
+static void test_admitted_before_the_budget(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a" }, .prompt = 5, .completion = 5 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS - 3600000);
+    db_put(&d, "{\"name\": \"first\", \"limit\": \"10k tokens\", \"window\": \"day\"}");
+    db_call(&d, &call);
+    d.now_ms = START_MS + 300000;
+    assert_int_equal(db_admit(&d, "r-1", "a", "free"), ORDER_DONE);
+    call.ts_ms = START_MS - 600000;
+    call.reservation = "r-1";
+    db_call(&d, &call);
+    db_flush(&d);
+    assert_int_equal(db_account(&d, "first", NULL)->total.amount, 10);
+    db_put(&d, "{\"name\": \"second\", \"limit\": \"10k tokens\", \"window\": \"day\"}");
+    assert_int_equal(db_account(&d, "second", NULL)->total.amount, 0);
+    count_the_past(&d);
+    assert_int_equal(db_account(&d, "second", NULL)->total.amount, 10);
+    db_stop(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_many_budgets),
+        TEST(test_huge_amounts),
+        TEST(test_never_opens),
+        TEST(test_more_accounts_than_places),
+        TEST(test_a_call_keeps_its_accounts),
+        TEST(test_clock_set_back),
+        TEST(test_raises),
+        TEST(test_raise_of_a_long_key),
+        TEST(test_admitted_before_the_budget),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
