@@ -166,7 +166,7 @@ bool page_unchanged(const struct look *l)
 struct row look_row(const struct look *l, uint32_t i)
 {
     const _Atomic uint64_t *from = l->row_words + i * ROW_WORDS;
-    uint64_t words[ROW_WORDS];
+    uint64_t words[ROW_WORDS] = { 0 };
     struct row row;
 
     for (size_t w = 0; w < ROW_WORDS; w++)

@@ -69,9 +69,9 @@ static void sum_show(const json_t *answer)
     const json_t *listed = json_object_get(answer, "listed");
     char amount[CLI_TEXT], calls[CLI_TEXT], unknown[CLI_TEXT];
 
-    human_count(row_number(listed, "calls"), calls);
+    amount_exact("calls", row_number(listed, "calls"), calls);
     amount_exact(row_text(answer, "unit", ""), row_number(listed, "amount"), amount);
-    printf("listed: %s calls, %s", calls, amount);
+    printf("listed: %s, %s", calls, amount);
     if (row_number(listed, "unknown_calls") > 0) {
         human_count(row_number(listed, "unknown_calls"), unknown);
         printf("; %s of them unknown", unknown);
@@ -200,7 +200,7 @@ static int set(const struct cli *c, bool as_json)
     char error[YAML_ERROR_MAX];
     size_t len;
     char *text = file_read(c->operand[1], &len);
-    json_t *file = text ? yaml_json(text, len, error) : NULL, *list;
+    json_t *file = text ? yaml_read_json(text, len, error) : NULL, *list;
     int status = CLI_OK;
 
     free(text);

@@ -49,8 +49,8 @@ static void note_add(struct table *t, const json_t *budget, const json_t *cell, 
     if (json_is_true(json_object_get(budget, "counting")))
         used += (size_t)snprintf(note + used, sizeof note - used, ", still counting the past");
     if (row_number(cell, "unknown_calls") > 0) {
-        human_count(row_number(cell, "unknown_calls"), text);
-        used += (size_t)snprintf(note + used, sizeof note - used, ", %s calls of unknown %s", text,
+        amount_exact("calls", row_number(cell, "unknown_calls"), text);
+        used += (size_t)snprintf(note + used, sizeof note - used, ", %s of unknown %s", text,
                                  strcmp(unit, "usd") == 0 ? "cost" : "size");
     }
     if (row_number(cell, "presumed") > 0) {

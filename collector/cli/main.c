@@ -31,6 +31,8 @@ static const char help[] =
     "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
     "  check              what would be said to a call now\n"
     "  audit              who changed what\n"
+    "  prices             the price list; price explain MODEL: what a call costs, line by line\n"
+    "  reprice            prices stored calls again, by the list of now\n"
     "\n"
     "Keeping\n"
     "  backup FILE        copies the database, while the collector runs\n"
@@ -69,6 +71,9 @@ static const struct {
     { "pauses", command_pauses },
     { "check", command_check },
     { "audit", command_audit },
+    { "prices", command_prices },
+    { "price", command_price },
+    { "reprice", command_reprice },
     /* keeping */
     { "backup", command_backup },
     { "restore", command_restore },

@@ -651,9 +651,5 @@ int config_frozen(const struct config *running, const struct config *wanted, cha
         n += more > 0 && (size_t)more < size - n ? (size_t)more : 0;
         count++;
     }
-    if (!config_govern_same_prices(running, wanted)) {
-        snprintf(names + n, size - n, "%sprices", count > 0 ? "," : "");
-        count++;
-    }
     return count;
 }

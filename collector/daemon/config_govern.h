@@ -26,8 +26,7 @@ bool config_govern_has(const char *section);
 int config_govern_read(const struct config_source *source, struct config *c);
 
 void config_govern_print(const struct config *c, FILE *out);
-void config_govern_swap(struct config *a, struct config *b); /* budgets and policies */
-bool config_govern_same_prices(const struct config *a, const struct config *b);
+void config_govern_swap(struct config *a, struct config *b); /* the lists */
 void config_govern_free(struct config *c);
 
 #endif

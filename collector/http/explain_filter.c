@@ -26,6 +26,8 @@ static int field_of(int subject)
         return FIELD_surface;
     case SUBJECT_channel:
         return FIELD_channel;
+    case SUBJECT_TAG:
+        return FIELD_tag;
     default:
         return -1;
     }
@@ -65,12 +67,23 @@ static void add_pattern(struct list *l, const char *pattern)
     }
 }
 
+static unsigned count_terms(const struct filter *f, int field)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < f->count; i++)
+        n += (int)f->term[i].field == field;
+    return n;
+}
+
 static int add_term(const struct scope_term *term, struct problem *p, struct filter *f)
 {
     struct list l = { .used = 0 };
     int field = field_of(term->field);
 
-    if (field < 0 || term->patterns > FILTER_VALUES_MAX)
+    if (field < 0 || term->patterns > FILTER_VALUES_MAX ||
+        (field == FIELD_tag &&
+         (strlen(term->tag) >= FIELD_TAG_MAX || count_terms(f, field) == FILTER_TAGS_MAX)))
         return 0;
     if (term->negated)
         add_char(&l, '!', false);
@@ -79,16 +92,10 @@ static int add_term(const struct scope_term *term, struct problem *p, struct fil
             add_char(&l, ',', false);
         add_pattern(&l, term->pattern[i]);
     }
-    return l.failed ? 0 : filter_add(f, (enum field_id)field, l.text, p);
-}
-
-static bool has_term(const struct filter *f, int field)
-{
-    for (unsigned i = 0; i < f->count; i++) {
-        if ((int)f->term[i].field == field)
-            return true;
-    }
-    return false;
+    if (l.failed)
+        return 0;
+    return field == FIELD_tag ? filter_add_tag(f, term->tag, l.text, p)
+                              : filter_add(f, (enum field_id)field, l.text, p);
 }
 
 /* The account's name, where the key is nothing else. */
@@ -97,7 +104,8 @@ static int add_key(const struct budget *b, const char *key, struct problem *p, s
     struct list l = { .used = 0 };
     int field = b->pers == 1 ? field_of(b->per[0].field) : -1;
 
-    if (field < 0 || has_term(f, field) || !key[0] || strcmp(key, "(unknown)") == 0)
+    if (field < 0 || field == FIELD_tag || count_terms(f, field) > 0 || !key[0] ||
+        strcmp(key, "(unknown)") == 0)
         return 0;
     for (const char *c = key; *c; c++)
         add_char(&l, *c, true);

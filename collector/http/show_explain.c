@@ -96,7 +96,7 @@ static bool amount_of(const struct explain *x, const struct events_row *row, int
     int64_t prompt = 0, completion = 0;
 
     if (x->definition->unit == UNIT_USD)
-        return column_number(row, "cost_nanousd", out);
+        return column_number(row, "cost_nanousd", out) || column_number(row, "cost_reported_nanousd", out);
     *out = 1;
     if (x->definition->unit == UNIT_CALLS || column_number(row, "total_tokens", out))
         return true;
@@ -136,6 +136,14 @@ static void call_show(struct explain *x, const struct events_row *row, const cha
         x->amount = INT64_MAX;
 }
 
+/* A call that never reached its provider is worth nothing to any budget. */
+static bool is_blocked(const struct events_row *row)
+{
+    struct slice status = column_slice(row, column("status"));
+
+    return status.len == 7 && memcmp(status.at, "blocked", 7) == 0;
+}
+
 static bool on_row(void *arg, const struct events_row *row)
 {
     struct explain *x = arg;
@@ -143,7 +151,7 @@ static bool on_row(void *arg, const struct events_row *row)
     uint8_t key[BUDGET_KEY_MAX];
     char text[KEY_TEXT];
 
-    if (!scope_holds(&x->definition->scope, &who))
+    if (is_blocked(row) || !scope_holds(&x->definition->scope, &who))
         return true;
     size_t len = budget_key(x->definition, &who, key);
     budget_key_text(x->definition, key, len, text, sizeof text);

@@ -73,6 +73,13 @@ static const struct body_member pause_members[] = { { "field", BODY_TEXT, true, 
                                                     { "reason", BODY_TEXT, true, REASON_MAX, NULL },
                                                     AUTHOR,
                                                     { 0 } };
+static const struct body_member reprice_members[] = { { "from_ms", BODY_COUNT, true, 0, NULL },
+                                                      COUNT("to_ms"),
+                                                      { "model", BODY_TEXT, false, 255, NULL },
+                                                      { "dry_run", BODY_FLAG, false, 0, NULL },
+                                                      { "budgets", BODY_FLAG, false, 0, NULL },
+                                                      AUTHOR,
+                                                      { 0 } };
 static const struct body_member author_members[] = { AUTHOR, { 0 } };
 
 /* One operation. */
@@ -127,6 +134,8 @@ static const struct operation operations[] = {
       .rest = "id",
       .numbered = true,
       .members = author_members },
+    { .path = "/v1/reprice", .method = METHOD_GET, .op = "repricing" },
+    { .path = "/v1/reprice", .method = METHOD_POST, .op = "reprice", .members = reprice_members },
     { .path = "/v1/audit", .method = METHOD_GET, .op = "audit" },
 };
 

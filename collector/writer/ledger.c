@@ -68,6 +68,10 @@ static int prepare(struct ledger *l)
         { &s->save_cell, "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                          " amount = amount + excluded.amount, calls = calls + excluded.calls,"
                          " unknown = unknown + excluded.unknown" },
+        { &s->save_checkpoint,
+          "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+          " amount = amount + excluded.amount, calls = calls + excluded.calls,"
+          " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
         { &s->add_alert,
           "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
@@ -137,6 +141,30 @@ struct posting {
     int sign;
 };
 
+static int save(sqlite3_stmt *stmt, const struct account *c, const struct delta *d)
+{
+    sqlite3_bind_int64(stmt, 1, c->budget->id);
+    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 3, d->start_ms);
+    sqlite3_bind_int64(stmt, 4, d->amount);
+    sqlite3_bind_int64(stmt, 5, d->calls);
+    sqlite3_bind_int64(stmt, 6, d->unknown);
+    return store_run(stmt);
+}
+
+/* The log changes and the cell does not: the checkpoint says the difference. */
+static int post_to_checkpoint(struct ledger *l, const struct reach *r, const struct posting *p)
+{
+    const struct account *c = &l->accounts.all[r->account];
+    enum unit unit = r->budget->def->unit;
+    struct delta d = { .start_ms = window_start(&r->budget->def->window, p->post_ms),
+                       .amount = -p->sign * p->worth.amount[unit],
+                       .calls = -p->sign,
+                       .unknown = -p->sign * p->worth.unknown[unit] };
+
+    return save(l->sql->save_checkpoint, c, &d);
+}
+
 static int post_to(struct ledger *l, const struct reach *r, const struct posting *p)
 {
     struct account *c = &l->accounts.all[r->account];
@@ -144,6 +172,8 @@ static int post_to(struct ledger *l, const struct reach *r, const struct posting
 
     if (p->post_ms < b->counts_from_ms)
         return 0;
+    if (l->stays)
+        return post_to_checkpoint(l, r, p);
     if (!accounts_post(&l->accounts, r->account, p->post_ms, p->sign * p->worth.amount[b->def->unit], p->sign,
                        p->sign * p->worth.unknown[b->def->unit]))
         return -SQLITE_NOMEM;
@@ -199,13 +229,13 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
-/* The time at which a dispatch counts: that of its reservation's admission. settles: it ends the reservation. */
-static int time_of(struct ledger *l, const struct log_row *row, bool settles, int64_t *out)
+/* The time at which a dispatch counts: that of its reservation's admission. e: it has just come; NULL: it is read again. */
+static int time_of(struct ledger *l, const struct log_row *row, const struct event *e, int64_t *out)
 {
     *out = row->ts_ms;
     if (row->kind != LOG_DISPATCH || row->reservation_len == 0)
         return 0;
-    int rc = ledger_reservation(l, row->reservation, row->reservation_len, settles, out);
+    int rc = ledger_reservation(l, row, e, out);
     return rc < 0 ? rc : 0;
 }
 
@@ -217,7 +247,7 @@ int ledger_row(struct ledger *l, const struct log_row *row, const struct event *
         return 0;
     l->newest = row->id;
     l->pending++;
-    int rc = time_of(l, row, e != NULL && row->kind == LOG_DISPATCH && row->num[D_partial] != 1, &post_ms);
+    int rc = time_of(l, row, e, &post_ms);
     if (rc != 0 || l->budget_count == 0 || !is_worth(row))
         return rc;
     if (e != NULL && l->hints != NULL)
@@ -232,8 +262,8 @@ static int repost(struct ledger *l, const struct log_row *row, int sign)
     if (!is_worth(row) || l->budget_count == 0)
         return 0;
     l->pending++;
-    l->owes |= row->id <= l->watermark;
-    int rc = time_of(l, row, false, &post_ms);
+    l->owes |= !l->stays && row->id <= l->watermark;
+    int rc = time_of(l, row, NULL, &post_ms);
     return rc != 0 ? rc : post(l, row, NULL, post_ms, sign);
 }
 
@@ -266,18 +296,9 @@ bool ledger_is_dirty(const struct ledger *l)
 
 static int save_delta(struct ledger *l, const struct delta *d)
 {
-    const struct account *c = &l->accounts.all[d->account];
-    sqlite3_stmt *stmt = l->sql->save_cell;
-
     if (d->amount == 0 && d->calls == 0 && d->unknown == 0)
         return 0;
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, d->start_ms);
-    sqlite3_bind_int64(stmt, 4, d->amount);
-    sqlite3_bind_int64(stmt, 5, d->calls);
-    sqlite3_bind_int64(stmt, 6, d->unknown);
-    return store_run(stmt);
+    return save(l->sql->save_cell, &l->accounts.all[d->account], d);
 }
 
 int ledger_flush(struct ledger *l)

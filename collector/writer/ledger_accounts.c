@@ -214,9 +214,11 @@ static bool is_running(const struct account *c, int64_t start_ms)
     return start_ms >= c->first_ms && start_ms <= c->start_ms;
 }
 
-/* Adds to a cell of the running window. */
+/* Adds to a cell of the running window; of one that is ahead it is noted that there is something. */
 static void add_to_cell(struct account *c, int64_t start_ms, const struct ledger_cell *cell)
 {
+    if (start_ms > c->ahead_ms)
+        c->ahead_ms = start_ms;
     if (!is_running(c, start_ms))
         return;
     cell_add(&c->total, cell, 1);
@@ -259,7 +261,8 @@ static int reload(struct accounts *a, uint32_t account)
     c->total = (struct ledger_cell){ 0 };
     for (int i = 0; c->piece != NULL && i < PIECES; i++)
         c->piece[i] = (struct piece){ .start_ms = INT64_MIN };
-    int rc = a->load != NULL ? a->load(a->load_arg, a, account, c->first_ms, c->start_ms) : 0;
+    int64_t last_ms = c->piece != NULL ? INT64_MAX : c->start_ms; /* what is ahead: see may_slide */
+    int rc = a->load != NULL ? a->load(a->load_arg, a, account, c->first_ms, last_ms) : 0;
     if (rc == 0)
         add_deltas(a, account);
     return rc;
@@ -351,8 +354,6 @@ bool accounts_post(struct accounts *a, uint32_t account, int64_t post_ms, int64_
 
     if (!note_delta(a, account, start_ms, &cell))
         return false;
-    if (start_ms > c->ahead_ms)
-        c->ahead_ms = start_ms;
     add_to_cell(c, start_ms, &cell);
     return true;
 }

@@ -59,7 +59,7 @@ struct account {
     uint64_t hash;
     int64_t first_ms, start_ms,
         until_ms;             /* the running window's first piece, its running one, and that one's end */
-    int64_t ahead_ms;         /* the latest piece for which something has been posted */
+    int64_t ahead_ms;         /* the latest cell for which there is something, as far as it was looked at */
     struct ledger_cell total; /* over the pieces of the running window */
     struct piece *piece;      /* owned; of a sliding window, by start; else NULL: total is it */
     int64_t mark, full;       /* at this much spent, committed it is to be looked at again */

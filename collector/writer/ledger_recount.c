@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../schema/event_id.h"
 #include "ledger_subject.h"
 #include "ledger_work.h"
 
-#define INDEX_FIRST     1024
 #define ROWS_PER_REPORT 100000
 
 int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out)
@@ -90,10 +88,9 @@ int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_unc
 {
     int rc;
 
-    *r = (struct recount){ .db = db, .index_room = INDEX_FIRST };
-    r->index = calloc(r->index_room, sizeof *r->index);
+    *r = (struct recount){ .db = db };
     r->subjects = calloc(1, sizeof *r->subjects);
-    if (r->index == NULL || r->subjects == NULL)
+    if (r->subjects == NULL)
         return -SQLITE_NOMEM;
     if ((rc = subject_reader_open(r->subjects, db)) != 0 ||
         (rc = ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count)) != 0)
@@ -105,91 +102,16 @@ void recount_fini(struct recount *r)
 {
     for (size_t i = 0; i < r->budget_count; i++)
         ledger_budget_free(r->budgets[i]);
-    for (uint32_t i = 0; i < r->used; i++)
-        free(r->cells[i].key);
     free(r->budgets);
-    free(r->cells);
-    free(r->index);
+    ledger_cells_fini(&r->cells);
+    if (r->reader != NULL)
+        log_reader_close(r->reader);
+    free(r->reader);
     if (r->subjects != NULL)
         subject_reader_close(r->subjects);
     free(r->subjects);
     sqlite3_finalize(r->admitted);
     *r = (struct recount){ .db = NULL };
-}
-
-/* -------------------------------------------------------------------- cells */
-
-static uint64_t hash_of(int64_t budget, const uint8_t *key, uint32_t len, int64_t start_ms)
-{
-    uint64_t half[2];
-
-    tg_hash128(key, len, (unsigned char *)half);
-    return (half[0] ^ (uint64_t)budget * 0x9e3779b97f4a7c15u) + (uint64_t)start_ms * 0xff51afd7ed558ccdu;
-}
-
-static uint64_t hash_of_cell(const struct recount_cell *c)
-{
-    return hash_of(c->budget, c->key, c->key_len, c->start_ms);
-}
-
-/* The index is kept at most half full. */
-static bool reindex(struct recount *r)
-{
-    uint32_t room = 2 * r->index_room;
-    uint32_t *index = calloc(room, sizeof *index);
-
-    if (index == NULL)
-        return false;
-    for (uint32_t i = 0; i < r->used; i++) {
-        uint32_t at = (uint32_t)hash_of_cell(&r->cells[i]) & (room - 1);
-        while (index[at] != 0)
-            at = (at + 1) & (room - 1);
-        index[at] = i + 1;
-    }
-    free(r->index);
-    r->index = index;
-    r->index_room = room;
-    return true;
-}
-
-static struct recount_cell *new_cell(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len,
-                                     int64_t start_ms)
-{
-    if (r->used == r->room) {
-        uint32_t room = r->room == 0 ? 256 : 2 * r->room;
-        struct recount_cell *more = realloc(r->cells, room * sizeof *more);
-        if (more == NULL)
-            return NULL;
-        r->cells = more;
-        r->room = room;
-    }
-    struct recount_cell *c = &r->cells[r->used];
-    *c = (struct recount_cell){
-        .budget = budget, .key = malloc(len + 1), .key_len = len, .start_ms = start_ms
-    };
-    if (c->key == NULL)
-        return NULL;
-    memcpy(c->key, key, len);
-    r->used++;
-    return c;
-}
-
-static struct recount_cell *cell_of(struct recount *r, int64_t budget, const uint8_t *key, uint32_t len,
-                                    int64_t start_ms)
-{
-    if (2 * (r->used + 1) > r->index_room && !reindex(r))
-        return NULL;
-    uint32_t at = (uint32_t)hash_of(budget, key, len, start_ms) & (r->index_room - 1);
-    for (; r->index[at] != 0; at = (at + 1) & (r->index_room - 1)) {
-        struct recount_cell *c = &r->cells[r->index[at] - 1];
-        if (c->budget == budget && c->start_ms == start_ms && c->key_len == len &&
-            memcmp(c->key, key, len) == 0)
-            return c;
-    }
-    struct recount_cell *c = new_cell(r, budget, key, len, start_ms);
-    if (c != NULL)
-        r->index[at] = r->used;
-    return c;
 }
 
 /* --------------------------------------------------------------------- rows */
@@ -213,7 +135,8 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
     if (post_ms < b->counts_from_ms || !scope_holds(&b->def->scope, who))
         return 0;
     uint32_t len = (uint32_t)budget_key(b->def, who, key);
-    struct recount_cell *c = cell_of(r, b->id, key, len, window_start(&b->def->window, post_ms));
+    struct recount_cell *c =
+        ledger_cells_get(&r->cells, b->id, key, len, window_start(&b->def->window, post_ms));
     if (c == NULL)
         return -SQLITE_NOMEM;
     c->amount += worth->amount[b->def->unit];
@@ -241,22 +164,37 @@ int recount_row(struct recount *r, const struct log_row *row)
     return rc;
 }
 
+/* The reader is kept: for a few rows its preparing would take longer than its reading. */
+static int seek(struct recount *r, int64_t first_id, int64_t last_id)
+{
+    if (r->reader != NULL)
+        return log_reader_seek(r->reader, first_id, last_id);
+    struct log_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return -SQLITE_NOMEM;
+    int rc = log_reader_open_kind(reader, r->db, LOG_DISPATCH, first_id, last_id);
+    if (rc != 0)
+        free(reader);
+    else
+        r->reader = reader;
+    return rc;
+}
+
 int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
 {
-    struct log_reader reader;
     struct log_row row;
     int64_t n = 0;
-    int rc = log_reader_open(&reader, r->db, first_id, last_id);
+    int rc = seek(r, first_id, last_id);
 
     if (rc != 0)
         return rc;
-    while ((rc = log_reader_next(&reader, &row)) == 1) {
+    while ((rc = log_reader_next(r->reader, &row)) == 1) {
         if ((rc = recount_row(r, &row)) != 0)
             break;
         if (r->progress != NULL && ++n % ROWS_PER_REPORT == 0)
             r->progress(r->progress_arg, row.id - first_id, last_id - first_id + 1);
     }
-    log_reader_close(&reader);
+    log_reader_rest(r->reader);
     return rc;
 }
 

@@ -8,25 +8,17 @@
 #define COLLECTOR_LEDGER_RECOUNT_H
 
 #include "ledger_accounts.h"
+#include "ledger_cells.h"
 #include "log_row.h"
-
-struct recount_cell {
-    int64_t budget; /* id */
-    uint8_t *key;   /* owned */
-    uint32_t key_len;
-    int64_t start_ms, amount, calls, unknown;
-};
 
 struct recount {
     sqlite3 *db;                    /* borrowed */
     struct ledger_budget **budgets; /* owned, and each of them */
     size_t budget_count;
-    struct recount_cell *cells; /* owned */
-    uint32_t used, room;
-    uint32_t *index; /* owned; hash to cell + 1 */
-    uint32_t index_room;
+    struct ledger_cells cells;                             /* what the rows came to */
     struct subject_reader *subjects;                       /* owned */
     sqlite3_stmt *admitted;                                /* owned */
+    struct log_reader *reader;                             /* owned */
     void (*progress)(void *arg, int64_t done, int64_t of); /* NULL: nobody looks */
     void *progress_arg;
 };

@@ -21,8 +21,8 @@
 #include "ledger_work.h"
 
 #define EXPIRED_AT_ONCE 256
-#define HINTS           4096 /* a power of two */
-#define EARLY           16384 /* a power of two: ids that are remembered */
+#define HINTS           4096     /* a power of two */
+#define EARLY           16384    /* a power of two: ids that are remembered */
 #define EARLY_LOOK      "100000" /* rows of the log that the start looks at for them */
 
 enum reservation_state { OPEN, TOLD, BY_EVENT, RELEASED, EXPIRED };
@@ -50,6 +50,7 @@ int ledger_prepare_reservations(struct ledger *l)
         { &s->add, "INSERT INTO reservation (id, state, admitted_ms, expires_ms, tokens, nanousd, subject)"
                    " VALUES (?, 0, ?, ?, ?, ?, ?)" },
         { &s->end, "UPDATE reservation SET state=?2, ended_ms=?3, settled_nanousd=?4 WHERE nr=?1" },
+        { &s->name, "UPDATE reservation SET last_id=?2 WHERE nr=?1 AND last_id < ?2" },
         { &s->renew, "UPDATE reservation SET expires_ms=?2 WHERE nr=?1" },
         { &s->add_posting, "INSERT INTO reservation_posting VALUES (?, ?, ?, ?, ?, ?)" },
         { &s->postings,
@@ -81,8 +82,8 @@ static int plan_expiry(struct ledger *l)
 
 /* ------------------------------------------------------ events before admissions */
 
-/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here: that
- * must reserve nothing. */
+/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here:
+ * that must reserve nothing. */
 static uint64_t early_hash(const char *id, size_t len)
 {
     uint64_t half[2];
@@ -110,9 +111,10 @@ static bool came_early(const struct ledger *l, const char *id)
 /* Those of the log's end. */
 static int load_early(struct ledger *l)
 {
-    static const char sql[] = "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
-                              " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
-                              " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
+    static const char sql[] =
+        "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
+        " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
+        " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
 
@@ -408,7 +410,7 @@ static void deny(struct ledger *l, const struct reach *r, struct order *o)
         o->verdict.opens_ms = WINDOW_NEVER;
     } else {
         o->verdict.opens_ms = ledger_opens_ms(l, c, r->amount);
-        amount_text(c->budget->def->unit, r->amount, need);
+        verdict_amount_text(c->budget->def->unit, r->amount, need);
         snprintf(text, sizeof text, "%.380s; this call may take %s", o->verdict.text, need);
     }
     o->verdict.action = ACTION_BLOCK;
@@ -656,15 +658,27 @@ int ledger_renew(struct ledger *l, struct order *o)
     return rc != 0 ? rc : plan_expiry(l);
 }
 
-int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms)
+/* It is kept as long as a row of the log names it: the row counts at its admission. */
+static int note_row(struct ledger *l, const struct found *f, int64_t id)
+{
+    sqlite3_bind_int64(l->sql->name, 1, f->nr);
+    sqlite3_bind_int64(l->sql->name, 2, id);
+    return store_run(l->sql->name);
+}
+
+int ledger_reservation(struct ledger *l, const struct log_row *row, const struct event *e,
+                       int64_t *admitted_ms)
 {
     struct change c = { .to = DROP };
     struct found f;
-    int rc = l->reservations_known > 0 ? find(l, id, len, &f) : 0;
+    int rc = l->reservations_known > 0 ? find(l, row->reservation, row->reservation_len, &f) : 0;
+    bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc == 0 && settles ? note_early(l, id, len) : rc;
+        return rc == 0 && settles ? note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
+    if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
+        return rc;
     if (!settles || f.state == BY_EVENT)
         return 1;
     l->tally.settled++;

@@ -22,12 +22,15 @@ static struct {
 static int govern(void *arg, const char *op, const json_t *request, json_t **answer)
 {
     assert_ptr_equal(arg, &governor);
+    pthread_mutex_lock(&hook_lock);
     snprintf(governor.op, sizeof governor.op, "%s", op);
     json_decref(governor.request);
     governor.request = json_deep_copy(request);
     governor.asked++;
     *answer = governor.answer ? json_loads(governor.answer, 0, NULL) : NULL;
-    return governor.status;
+    int status = governor.status;
+    pthread_mutex_unlock(&hook_lock);
+    return status;
 }
 
 static int start(void **state)

@@ -742,6 +742,80 @@ static void test_closed_while_waiting(void **state)
     peer_stop(peer);
 }
 
+struct checker {
+    tg_emitter *tg;
+    _Atomic bool *stop;
+    uint64_t wrong, seen[2];
+};
+
+/* Through the memo, which must not keep what a list no longer says. */
+static void *checker_main(void *arg)
+{
+    struct checker *c = arg;
+    struct tg_verdict v;
+
+    while (!atomic_load(c->stop)) {
+        assert_int_equal(tg_check(c->tg, &(struct tg_request){ .agent_id = "a", .model = "m" }, &v), TG_OK);
+        if (v.action == TG_DELAY && strcmp(v.budget, "one") == 0 && v.spent == 1)
+            c->seen[0]++;
+        else if (v.action == TG_BLOCK && strcmp(v.budget, "two") == 0 && v.spent == 2)
+            c->seen[1]++;
+        else
+            c->wrong++;
+    }
+    return NULL;
+}
+
+static void test_checks_while_lists_change(void **state)
+{
+    enum { CHECKERS = 4 };
+    const struct test_entry list[2][2] = {
+        { { .action = TG_DELAY, .budget = "one", .spent = 1 },
+          { .kind = 1, .action = TG_BLOCK, .budget = "guard" } },
+        { { .action = TG_WARN, .budget = "none" }, { .action = TG_BLOCK, .budget = "two", .spent = 2 } },
+    };
+    struct checker checker[CHECKERS];
+    pthread_t thread[CHECKERS];
+    uint64_t seen_both[2] = { 0, 0 };
+    _Atomic bool stop = false;
+    msgpack_sbuffer b;
+    struct list *l = malloc(sizeof *l);
+    struct page *page;
+
+    (void)state;
+    assert_int_equal(mkdir(home.spool, 0700), 0);
+    int dir = open(home.spool, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(page_open(dir, "gate", true, &page), 0);
+    tg_emitter *tg = open_as("gate");
+    msgpack_sbuffer_init(&b);
+    for (int i = 0; i < 10000; i++) {
+        put_list(&b, 1, 60000, 0, list[i % 2], 2);
+        struct reader r = { (const uint8_t *)b.data + 3, (const uint8_t *)b.data + b.size };
+        assert_int_equal(list_read(&r, 6, l), 0);
+        assert_int_equal(page_publish(page, &l->page, boot_ms()), 0);
+        struct tg_verdict v = check(tg, "b");
+        assert_int_equal(v.action, i % 2 == 0 ? TG_DELAY : TG_BLOCK); /* never the one before */
+        for (int t = 0; i == 0 && t < CHECKERS; t++) {
+            checker[t] = (struct checker){ .tg = tg, .stop = &stop };
+            assert_int_equal(pthread_create(&thread[t], NULL, checker_main, &checker[t]), 0);
+        }
+    }
+    atomic_store(&stop, true);
+    for (int t = 0; t < CHECKERS; t++) {
+        pthread_join(thread[t], NULL);
+        assert_int_equal(checker[t].wrong, 0);
+        seen_both[0] += checker[t].seen[0];
+        seen_both[1] += checker[t].seen[1];
+    }
+    assert_true(seen_both[0] > 0 && seen_both[1] > 0);
+    assert_int_equal(stats(tg).verdicts_damaged, 0);
+    tg_close(tg, 0);
+    page_close(page);
+    close(dir);
+    msgpack_sbuffer_destroy(&b);
+    free(l);
+}
+
 /* ---------------------------------------------------------------- other processes */
 
 static void test_forked(void **state)
@@ -831,6 +905,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_slot_left, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_while_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_checks_while_lists_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spool_mode, setup, teardown),
     };
