@@ -176,7 +176,9 @@ int asks_send(struct asks *a, uint64_t now, bool again, asks_transmit *transmit,
             free_slot(a, s);
         if (word != ASKED)
             continue;
-        if (rc == 0 && (again || now >= s->due_ms)) {
+        if (again)
+            s->due_ms = 0; /* each once: what finds no room now is sent later, not with all the others */
+        if (rc == 0 && now >= s->due_ms) {
             rc = transmit(arg, s->frame, s->len);
             if (rc == 0)
                 s->due_ms = now + ASK_REPEAT_MS;

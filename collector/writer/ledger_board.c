@@ -11,6 +11,10 @@
 
 enum { ENTRY_VERDICT, ENTRY_GUARD };
 
+/* What the message has beside the entries' bytes: its head, and in each entry how long until it opens. */
+#define HEAD_BYTES  64
+#define OPENS_BYTES 9
+
 struct making {
     struct board *board;
     msgpack_sbuffer bytes;
@@ -113,7 +117,7 @@ static void pack_account(msgpack_packer *pk, const struct account *c)
 
 static struct board_entry *begin(struct making *m, int kind, const struct verdict *v)
 {
-    if (m->board->count == BOARD_ENTRIES_MAX || m->bytes.size >= BOARD_BYTES_MAX) {
+    if (m->board->count == BOARD_ENTRIES_MAX) {
         m->board->overflow = true;
         return NULL;
     }
@@ -137,6 +141,11 @@ static void finish(struct making *m, struct board_entry *e, const struct verdict
     pack_num(&m->pk, v->limit);
     msgpack_pack_int(&m->pk, (int)v->unit);
     e->end = (uint32_t)m->bytes.size;
+    if (HEAD_BYTES + m->bytes.size + m->board->count * OPENS_BYTES > BOARD_BYTES_MAX) {
+        m->board->overflow = true; /* it goes again */
+        m->bytes.size = e->before;
+        m->board->count--;
+    }
 }
 
 static void add_pause(struct making *m, const struct pause *p)

@@ -67,6 +67,7 @@ struct writer {
     struct board_stand *stand; /* borrowed; NULL */
     struct counting *counting; /* owned; NULL: nothing is being counted */
     bool counted;              /* its order has come */
+    bool count_failed;         /* and said so */
     struct monotime count_due;
     char *path, *zone; /* owned */
 };
@@ -294,6 +295,7 @@ static int serve(struct writer *w, struct order *o)
         return take_file(w, o->what);
     case ORDER_COUNTED:
         w->counted = true;
+        w->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(l, o->what) : 0;
     }
     return 0;
@@ -314,7 +316,8 @@ static void answer_orders(struct writer *w, bool busy)
     w->order_count = 0;
 }
 
-/* What a thread has counted is in; or it could not be, and is tried again. */
+/* What a thread has counted is in; or it could not be, and is tried again. Budgets that came meanwhile are
+ * next. */
 static void end_counting(struct writer *w)
 {
     if (!w->counted)
@@ -322,8 +325,7 @@ static void end_counting(struct writer *w)
     counting_stop(w->counting);
     w->counting = NULL;
     w->counted = false;
-    w->count_due =
-        mono_after(mono_now(), ledger_wants_count(&w->journal.projections.ledger) ? COUNT_AGAIN_MS : 0);
+    w->count_due = mono_after(mono_now(), w->count_failed ? COUNT_AGAIN_MS : 0);
 }
 
 /* Budgets whose past is not counted: from a clean beginning, as of now. */
