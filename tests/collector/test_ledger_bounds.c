@@ -191,6 +191,88 @@ static void test_a_call_keeps_its_accounts(void **state)
     db_stop(&d);
 }
 
+/* --------------------------------------------------------------------- names */
+
+/* A call whose names are these bytes. */
+static void call_named(struct ledger_db *d, struct made_event *m)
+{
+    enum event_result result;
+
+    m->event.has_id = true;
+    d->calls_made++;
+    memcpy(m->event.id, &d->calls_made, sizeof d->calls_made);
+    m->event.ts_ms = d->now_ms;
+    m->event.num[D_total_tokens] = 7;
+    db_begin(d);
+    assert_int_equal(journal_append(&d->journal, &d->from, &m->event, &result), 0);
+    assert_int_equal(result, EVENT_STORED);
+    db_commit(d);
+}
+
+/* Everything that a recount finds is in the file, and the other way round. */
+static void assert_recounted(struct ledger_db *d, int64_t cells)
+{
+    struct recount r;
+
+    db_flush(d);
+    assert_int_equal(recount_init(&r, d->store.db, "UTC", false), 0);
+    assert_int_equal(recount_rows(&r, 1, INT64_MAX), 0);
+    assert_int_equal(r.used, cells);
+    assert_int_equal(db_ask(&d->store, "SELECT count(*) FROM projection_ledger"), cells);
+    sqlite3_stmt *s = db_prepare(&d->store, "SELECT amount FROM projection_ledger WHERE budget=? AND key=?");
+    for (uint32_t i = 0; i < r.used; i++) {
+        sqlite3_bind_int64(s, 1, r.cells[i].budget);
+        sqlite3_bind_blob(s, 2, r.cells[i].key, (int)r.cells[i].key_len, SQLITE_STATIC);
+        assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int64(s, 0), r.cells[i].amount);
+        sqlite3_reset(s);
+    }
+    sqlite3_finalize(s);
+    recount_fini(&r);
+}
+
+/* A name may hold any bytes and be of any length up to the wire's; a tag's name may come twice. */
+static void test_names_of_any_bytes(void **state)
+{
+    static const uint8_t tags[] = { 0x83, 0xa4, 't', 'e', 'a',  'm', 0xa1, 'x', 0xa4, 't', 'e',  'a', 'm',
+                                    0xa3, 'y',  0,   'z', 0xa5, 'o', 't',  'h', 'e',  'r', 0xa1, 'o' };
+    struct made_names names = { .agent_id = "plain" };
+    struct made_event m;
+    struct ledger_db d;
+    char longest[256];
+
+    (void)state;
+    memset(longest, 'n', 255);
+    longest[255] = '\0';
+    db_start(&d, START_MS);
+    db_put(
+        &d,
+        "{\"name\": \"b\", \"limit\": \"10 tokens\", \"window\": \"total\", \"per\": [\"agent\", \"session\","
+        " \"tag.team\", \"tag.other\"]}");
+    db_put(&d, "{\"name\": \"x\", \"limit\": \"10 tokens\", \"window\": \"total\", \"scope\": {\"tag.team\": "
+               "\"x\"}}");
+    made_event(&m, KIND_dispatch, &names);
+    m.used--; /* nil: no tags */
+    memcpy(m.bytes + m.used, tags, sizeof tags);
+    m.event.dims.len += (uint32_t)sizeof tags - 1;
+    call_named(&d, &m);
+    call_named(&d, &m);
+    names = (struct made_names){ .agent_id = longest, .session_id = longest, .tag = longest };
+    made_event(&m, KIND_dispatch, &names);
+    call_named(&d, &m);
+    names = (struct made_names){ .agent_id = "ab", .session_id = "cd" };
+    made_event(&m, KIND_dispatch, &names);
+    for (size_t i = 0; i < m.used; i++)
+        if (m.bytes[i] == 'b' || m.bytes[i] == 'd')
+            m.bytes[i] = 0;
+    call_named(&d, &m);
+    assert_recounted(&d, 3);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 3);
+    db_restart(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 3);
+    db_stop(&d);
+}
+
 /* -------------------------------------------------------------------- clocks */
 
 /* Full in a window, which is over, and comes again when the clock is set back: publishers are told of it,
@@ -344,6 +426,7 @@ int main(void)
         TEST(test_never_opens),
         TEST(test_more_accounts_than_places),
         TEST(test_a_call_keeps_its_accounts),
+        TEST(test_names_of_any_bytes),
         TEST(test_clock_set_back),
         TEST(test_raises),
         TEST(test_raise_of_a_long_key),
