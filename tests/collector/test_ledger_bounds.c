@@ -375,23 +375,171 @@ static void test_raise_of_a_long_key(void **state)
 
 /* ------------------------------------------------------------ in the middle */
 
-/* As the writer and its thread do it. */
-static void count_the_past(struct ledger_db *d)
+/* As the writer and its thread do it: what is there at the beginning is counted. */
+static void begin_counting(struct ledger_db *d, struct recount *r)
 {
-    struct recount r;
     int64_t first_id;
 
     db_begin(d);
     assert_int_equal(ledger_begin_counting(db_ledger(d)), 0);
     db_commit(d);
-    assert_int_equal(recount_init(&r, d->store.db, "UTC", true), 0);
-    assert_int_equal(recount_first(&r, &first_id), 0);
-    assert_int_equal(recount_rows(&r, first_id, INT64_MAX), 0);
+    assert_int_equal(recount_init(r, d->store.db, "UTC", true), 0);
+    assert_int_equal(recount_first(r, &first_id), 0);
+    assert_int_equal(recount_rows(r, first_id, INT64_MAX), 0);
+}
+
+static void end_counting(struct ledger_db *d, struct recount *r)
+{
     db_begin(d);
-    assert_int_equal(ledger_counted(db_ledger(d), &r), 0);
+    assert_int_equal(ledger_counted(db_ledger(d), r), 0);
     db_commit(d);
-    recount_fini(&r);
+    recount_fini(r);
+}
+
+static void count_the_past(struct ledger_db *d)
+{
+    struct recount r;
+
+    begin_counting(d, &r);
+    end_counting(d, &r);
     assert_false(ledger_wants_count(db_ledger(d)));
+}
+
+/* Another cost for a row. */
+static void price_anew(struct ledger_db *d, int64_t id, int64_t nanousd)
+{
+    struct projections *p = &d->journal.projections;
+    int64_t num[DISPATCH_NUMS];
+    struct log_row row;
+    char sql[96];
+
+    db_begin(d);
+    assert_int_equal(log_row_read(d->journal.read_row, id, num, &row), 1);
+    assert_int_equal(projections_retract(p, &row), 0);
+    snprintf(sql, sizeof sql, "UPDATE dispatch SET cost_nanousd = %lld WHERE id = %lld", (long long)nanousd,
+             (long long)id);
+    db_exec(&d->store, sql);
+    assert_int_equal(log_row_read(d->journal.read_row, id, num, &row), 1);
+    assert_int_equal(projections_restore(p, &row), 0);
+    db_commit(d);
+}
+
+static int64_t spent_of(struct ledger_db *d, const char *budget)
+{
+    return account_spent(db_account(d, budget, NULL));
+}
+
+#define DEFINED(name, more) "{\"name\": \"" name "\", \"limit\": \"50 usd\", " more "}"
+
+/* A budget that comes in the middle has counted what it would have counted from the beginning, also while
+ * calls come, prices change, another budget comes, and the collector restarts. */
+static void test_budgets_in_the_middle(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct recount r;
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, DEFINED("day-1", "\"window\": \"day\""));
+    db_put(&d, DEFINED("slide-1", "\"window\": \"sliding 30h\""));
+    for (int i = 0; i < 60; i++) {
+        db_call(&d, &call);
+        d.now_ms += 3600000;
+    }
+    assert_true(db_put(&d, DEFINED("day-2", "\"window\": \"day\"")));
+    assert_true(db_put(&d, DEFINED("slide-2", "\"window\": \"sliding 30h\"")));
+    assert_true(db_put(&d, DEFINED("now", "\"window\": \"total\", \"counts_from\": \"now\"")));
+    assert_true(db_put(&d, DEFINED("all", "\"window\": \"total\"")));
+    assert_true(
+        db_put(&d, DEFINED("date", "\"window\": \"total\", \"counts_from\": \"2026-11-21T12:00:00Z\"")));
+    db_call(&d, &call);
+    begin_counting(&d, &r);
+    d.now_ms += 1000;
+    db_call(&d, &call);
+    price_anew(&d, 58, 3 * USD / 10); /* one that is being counted */
+    price_anew(&d, 62, 3 * USD / 10); /* and one that has come since */
+    db_put(&d, DEFINED("other", "\"window\": \"day\""));
+    db_flush(&d);
+    db_call(&d, &call);
+    end_counting(&d, &r);
+    assert_true(ledger_wants_count(db_ledger(&d)));
+    begin_counting(&d, &r); /* dies before it is ready */
+    recount_fini(&r);
+    db_restart(&d);
+    db_call(&d, &call);
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "day-1"), (12 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "day-2"), spent_of(&d, "day-1"));
+    assert_int_equal(spent_of(&d, "other"), spent_of(&d, "day-1"));
+    assert_int_equal(spent_of(&d, "slide-1"), (30 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "slide-2"), spent_of(&d, "slide-1"));
+    assert_int_equal(spent_of(&d, "now"), (4 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "all"), (60 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "date"), (60 - 36 + 4 + 2 + 2) * USD / 10);
+    db_stop(&d);
+}
+
+/* Another limit goes on with what was counted, another scope begins anew. */
+static void test_edits(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    assert_true(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"5 usd\", \"window\": \"day\", \"counts_from\": \"now\"}"));
+    for (int i = 0; i < 4; i++)
+        db_call(&d, &call);
+    int64_t id = db_budget_id(&d, "b");
+    assert_false(db_put(
+        &d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\"}"));
+    assert_int_equal(db_budget_id(&d, "b"), id);
+    assert_int_equal(spent_of(&d, "b"), 4 * USD / 10);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DENIED);
+    assert_false(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\","
+                   " \"scope\": {\"agent\": \"a\"}}"));
+    assert_int_not_equal(db_budget_id(&d, "b"), id);
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "b"), 4 * USD / 10); /* of this very millisecond */
+    d.now_ms++;
+    assert_false(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\","
+                   " \"scope\": {\"agent\": \"a*\"}}"));
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "b"), 0);
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DONE);
+    db_stop(&d);
+}
+
+/* That a budget has been counted is no reason to tell of others again. */
+static void test_alerts_are_told_once(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"slide\", \"limit\": \"1 usd\", \"window\": \"sliding 1h\"}");
+    db_put(&d, "{\"name\": \"day\", \"limit\": \"1 usd\", \"window\": \"day\"}");
+    for (int i = 0; i < 9; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 4);
+    d.now_ms += 300000;
+    db_put(&d, "{\"name\": \"late\", \"limit\": \"1 usd\", \"window\": \"day\"}");
+    count_the_past(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 6);
+    db_restart(&d);
+    db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 9);
+    call.ts_ms = d.now_ms - DAY_MS; /* late: of a window that is over */
+    for (int i = 0; i < 20; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 9);
+    db_stop(&d);
 }
 
 /* A call of yesterday by its own clock counts where it was admitted, for a budget that comes later too. */
@@ -430,6 +578,9 @@ int main(void)
         TEST(test_clock_set_back),
         TEST(test_raises),
         TEST(test_raise_of_a_long_key),
+        TEST(test_budgets_in_the_middle),
+        TEST(test_edits),
+        TEST(test_alerts_are_told_once),
         TEST(test_admitted_before_the_budget),
     };
 
