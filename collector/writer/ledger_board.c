@@ -9,6 +9,9 @@
 
 #include "ledger_work.h"
 
+#define HEAD_BYTES  64 /* of the frame, at most */
+#define OPENS_BYTES 9  /* of an entry's opens_in_ms, at most */
+
 enum { ENTRY_VERDICT, ENTRY_GUARD };
 
 struct making {
@@ -19,6 +22,15 @@ struct making {
 };
 
 /* ------------------------------------------------------------------ packing */
+
+static int write_bytes(void *arg, const char *bytes, size_t len)
+{
+    struct making *m = arg;
+
+    if (msgpack_sbuffer_write(&m->bytes, bytes, len) != 0)
+        m->failed = true;
+    return 0;
+}
 
 static void pack_bytes(msgpack_packer *pk, const char *s, size_t len)
 {
@@ -113,7 +125,7 @@ static void pack_account(msgpack_packer *pk, const struct account *c)
 
 static struct board_entry *begin(struct making *m, int kind, const struct verdict *v)
 {
-    if (m->board->count == BOARD_ENTRIES_MAX || m->bytes.size >= BOARD_BYTES_MAX) {
+    if (m->board->count == BOARD_ENTRIES_MAX) {
         m->board->overflow = true;
         return NULL;
     }
@@ -124,6 +136,12 @@ static struct board_entry *begin(struct making *m, int kind, const struct verdic
     msgpack_pack_int(&m->pk, (int)v->action);
     pack_bytes(&m->pk, v->name, strlen(v->name));
     return e;
+}
+
+/* The frame has a head, and each entry its time to open. */
+static bool is_full(const struct making *m)
+{
+    return m->bytes.size + m->board->count * OPENS_BYTES + HEAD_BYTES > BOARD_BYTES_MAX;
 }
 
 static void finish(struct making *m, struct board_entry *e, const struct verdict *v)
@@ -137,6 +155,11 @@ static void finish(struct making *m, struct board_entry *e, const struct verdict
     pack_num(&m->pk, v->limit);
     msgpack_pack_int(&m->pk, (int)v->unit);
     e->end = (uint32_t)m->bytes.size;
+    if (!is_full(m))
+        return;
+    m->bytes.size = e->before;
+    m->board->count--;
+    m->board->overflow = true;
 }
 
 static void add_pause(struct making *m, const struct pause *p)
@@ -208,7 +231,7 @@ struct board *ledger_board(struct ledger *l)
         return NULL;
     atomic_init(&m.board->references, 1);
     msgpack_sbuffer_init(&m.bytes);
-    msgpack_packer_init(&m.pk, &m.bytes, msgpack_sbuffer_write);
+    msgpack_packer_init(&m.pk, &m, write_bytes);
     size_t most = l->budget_count + l->pause_count + l->rule_count + l->accounts.hot_used + 1;
     m.board->entries =
         malloc((most < BOARD_ENTRIES_MAX ? most : BOARD_ENTRIES_MAX) * sizeof *m.board->entries);
@@ -228,6 +251,10 @@ struct board *ledger_board(struct ledger *l)
         add_account(&m, l, &l->accounts.all[l->accounts.hot[i]]);
     m.board->len = m.bytes.size;
     m.board->bytes = (uint8_t *)msgpack_sbuffer_release(&m.bytes);
+    if (m.failed) {
+        board_release(m.board);
+        return NULL;
+    }
     l->changed = false;
     return m.board;
 }
