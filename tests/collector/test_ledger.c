@@ -352,7 +352,7 @@ static void compare_memory(struct life *h, const struct cells *all)
         for (int n = 0; n < HELD_KINDS; n++)
             assert_int_equal(c->total.held[n], sum.held[n]);
         assert_int_equal(c->hot != 0, c->state != ACTION_ALLOW);
-        if (c->fresh || h->db.now_ms < c->start_ms || h->db.now_ms >= c->until_ms)
+        if (account_is_stale(c) || h->db.now_ms < c->start_ms || h->db.now_ms >= c->until_ms)
             continue;
         if (c->state != expected_state(c->budget, &sum))
             fail_msg("budget %s: state %d, expected %d: %lld + %lld + %lld + %lld of %lld",

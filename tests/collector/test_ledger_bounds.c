@@ -429,6 +429,41 @@ static int64_t spent_of(struct ledger_db *d, const char *budget)
     return account_spent(db_account(d, budget, NULL));
 }
 
+/* A call whose clock is ahead counts tomorrow: what it passes is told of when that has begun, once. */
+static void test_ahead_of_midnight(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" },
+                              .prompt = 1,
+                              .completion = 1,
+                              .ts_ms = START_MS + DAY_MS + 60000 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + DAY_MS - 60000);
+    db_put(&d, "{\"name\": \"day\", \"limit\": \"1 usd\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"slide\", \"limit\": \"1 usd\", \"window\": \"sliding 1h\", \"per\": \"agent\"}");
+    for (int i = 0; i < 9; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 0);
+    d.now_ms += 60000;
+    db_account(&d, "day", "a");
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DONE);
+    assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert a JOIN budget b ON b.id = a.budget"
+                                      " WHERE b.name = 'day'"),
+                     2);
+    d.now_ms += 60000;
+    assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 4);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 2);
+    d.now_ms += 600000;
+    call.ts_ms = 0;
+    assert_int_equal(db_settle(&d, "r-1", false, UNKNOWN), ORDER_DONE);
+    db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 6);
+    db_stop(&d);
+}
+
 #define DEFINED(name, more) "{\"name\": \"" name "\", \"limit\": \"50 usd\", " more "}"
 
 /* A budget that comes in the middle has counted what it would have counted from the beginning, also while
@@ -580,6 +615,7 @@ int main(void)
         TEST(test_raise_of_a_long_key),
         TEST(test_budgets_in_the_middle),
         TEST(test_edits),
+        TEST(test_ahead_of_midnight),
         TEST(test_alerts_are_told_once),
         TEST(test_admitted_before_the_budget),
     };
