@@ -162,7 +162,7 @@ $(BUILD)/tools/price_costs: $(BUILD)/obj/tests/tools/price_costs.o $(BUILD)/libc
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS)) -lpthread
-$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson)
+$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson glib-2.0)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libtollgate.a
 	$(SAY) LD $@
 	@mkdir -p $(@D)

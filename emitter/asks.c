@@ -33,9 +33,9 @@ struct slot {
 };
 
 struct asks {
-    _Atomic uint32_t open;    /* slots that are not FREE; an upper bound of how far to look */
-    _Atomic uint32_t high;    /* slots used at least once */
-    _Atomic uint32_t waiting; /* threads in asks_wait: a futex word */
+    _Atomic uint32_t open;   /* slots that are not FREE; an upper bound of how far to look */
+    _Atomic uint32_t high;   /* slots used at least once */
+    _Atomic uint32_t inside; /* threads between enter and leave */
     _Atomic uint32_t closed;
     _Atomic uint64_t asked, unanswered;
     uint64_t rest_ms; /* the sender's */
@@ -126,29 +126,38 @@ static int ask_slot(struct asks *a, struct slot *s, const struct ask *ask, uint3
     return TG_OK;
 }
 
+bool asks_enter(struct asks *a)
+{
+    atomic_fetch_add(&a->inside, 1);
+    if (atomic_load(&a->closed) == 0)
+        return true;
+    asks_leave(a);
+    return false;
+}
+
+/* The last word of this thread: asks may be gone when the number has changed. */
+void asks_leave(struct asks *a)
+{
+    atomic_fetch_sub(&a->inside, 1);
+}
+
 int asks_wait(struct asks *a, const struct ask *ask, uint32_t timeout_ms, void (*wake)(const void *arg),
               const void *arg, struct answer *out)
 {
-    int rc = TG_ERR_CLOSED;
+    struct slot *s = take_slot(a);
 
-    atomic_fetch_add(&a->waiting, 1);
-    if (atomic_load(&a->closed) == 0) {
-        struct slot *s = take_slot(a);
-        rc = s != NULL ? ask_slot(a, s, ask, timeout_ms, wake, arg, out) : TG_ERR_UNREACHABLE;
-    }
-    if (atomic_fetch_sub(&a->waiting, 1) == 1 && atomic_load(&a->closed) != 0)
-        word_wake(&a->waiting);
-    return rc;
+    return s != NULL ? ask_slot(a, s, ask, timeout_ms, wake, arg, out) : TG_ERR_UNREACHABLE;
 }
 
+/* Nobody may touch `inside` after having changed it, so nobody can wake us: look every millisecond. */
 void asks_close(struct asks *a)
 {
     atomic_store(&a->closed, 1);
-    for (uint32_t n; (n = atomic_load(&a->waiting)) > 0;) {
+    for (uint32_t n; (n = atomic_load(&a->inside)) > 0;) {
         for (uint32_t i = 0; i < ASKS_MAX; i++)
             if (atomic_load(&a->slot[i].word) == ASKED)
                 word_wake(&a->slot[i].word);
-        word_wait(&a->waiting, n, 1); /* one that was about to sleep when it was woken */
+        word_wait(&a->inside, n, 1);
     }
 }
 
@@ -167,7 +176,9 @@ int asks_send(struct asks *a, uint64_t now, bool again, asks_transmit *transmit,
             free_slot(a, s);
         if (word != ASKED)
             continue;
-        if (rc == 0 && (again || now >= s->due_ms)) {
+        if (again)
+            s->due_ms = 0; /* each once: what finds no room now is sent later, not with all the others */
+        if (rc == 0 && now >= s->due_ms) {
             rc = transmit(arg, s->frame, s->len);
             if (rc == 0)
                 s->due_ms = now + ASK_REPEAT_MS;

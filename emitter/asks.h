@@ -50,15 +50,20 @@ struct asks;
 #ifndef TG_CORE
 
 int asks_new(struct asks **out);
-/* All who waited must have left (asks_close). NULL is fine. */
+/* All must have left (asks_close). NULL is fine. */
 void asks_free(struct asks *a);
 
-/* Any thread. Asks, wakes the sender by wake(arg), waits. TG_OK and *out; TG_ERR_UNREACHABLE, TG_ERR_CLOSED.
+/* Around whatever a thread does until it needs the emitter no more. False: closed, and it is not in. */
+bool asks_enter(struct asks *a);
+void asks_leave(struct asks *a);
+
+/* Any thread, between the two. Asks, wakes the sender by wake(arg), waits. TG_OK and *out;
+ * TG_ERR_UNREACHABLE, TG_ERR_CLOSED.
  */
 int asks_wait(struct asks *a, const struct ask *ask, uint32_t timeout_ms, void (*wake)(const void *arg),
               const void *arg, struct answer *out);
 
-/* Ends all waiting, now and in future, and returns when the last one has left. */
+/* Ends all waiting, lets nobody in any more, and returns when the last one has left. */
 void asks_close(struct asks *a);
 
 /* How many went to the collector, and how many of them had no answer. */
@@ -86,6 +91,17 @@ static inline int asks_new(struct asks **out)
 }
 
 static inline void asks_free(struct asks *a)
+{
+    (void)a;
+}
+
+static inline bool asks_enter(struct asks *a)
+{
+    (void)a;
+    return true;
+}
+
+static inline void asks_leave(struct asks *a)
 {
     (void)a;
 }

@@ -69,6 +69,22 @@ static void wake(const void *arg)
     emitter_wake_sender(arg);
 }
 
+/* Until leave, tg_close waits. */
+static int enter(tg_emitter *tg)
+{
+    int rc = emitter_guard(tg);
+
+    if (rc != TG_OK)
+        return rc;
+    return tg->asks == NULL || asks_enter(tg->asks) ? TG_OK : TG_ERR_CLOSED;
+}
+
+static void leave(tg_emitter *tg)
+{
+    if (tg->asks != NULL)
+        asks_leave(tg->asks);
+}
+
 /* One of these is answered by one of those, or nobody is there to ask. */
 static int ask(tg_emitter *tg, const struct ask *question, uint32_t timeout_ms, struct answer *out)
 {
@@ -160,8 +176,12 @@ EXPORT int tg_admit(tg_emitter *tg, const struct tg_request *request, uint32_t t
     if (tg == NULL || request == NULL || r == NULL || out == NULL || !ttl_valid(ttl_ms) ||
         memchr(r->id, '\0', sizeof r->id) == NULL)
         return TG_ERR_INVALID;
-    int rc = emitter_guard(tg);
-    return rc == TG_OK ? admit(tg, request, ttl_ms, timeout_ms, r, out) : rc;
+    int rc = enter(tg);
+    if (rc != TG_OK)
+        return rc;
+    rc = admit(tg, request, ttl_ms, timeout_ms, r, out);
+    leave(tg);
+    return rc;
 }
 
 static int ask_about(tg_emitter *tg, const struct ask *question, uint32_t timeout_ms)
@@ -173,8 +193,12 @@ static int ask_about(tg_emitter *tg, const struct ask *question, uint32_t timeou
     size_t len = strnlen(question->id, ASK_ID_MAX + 1);
     if (len == 0 || len > ASK_ID_MAX)
         return TG_ERR_INVALID;
-    int rc = emitter_guard(tg);
-    return rc == TG_OK ? ask(tg, question, timeout_ms, &a) : rc;
+    int rc = enter(tg);
+    if (rc != TG_OK)
+        return rc;
+    rc = ask(tg, question, timeout_ms, &a);
+    leave(tg);
+    return rc;
 }
 
 EXPORT int tg_settle(tg_emitter *tg, const char *id, const struct tg_usage *usage, uint32_t timeout_ms)

@@ -124,7 +124,7 @@ int governor_send(struct governor *g, uint64_t now, asks_transmit *transmit, voi
 {
     int rc = g->asks != NULL ? asks_send(g->asks, now, g->again, transmit, arg) : 0;
 
-    g->again = g->again && rc != 0;
+    g->again = false;
     if (now >= g->hello_ms)
         say_hello(g, now, transmit, arg);
     return rc;

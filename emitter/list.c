@@ -10,23 +10,29 @@
 
 #include "verdict.h"
 
-/* The hash of the one value that the pattern fits. False: it fits more. */
-static bool literal_hash(struct bytes p, uint32_t *out)
+/* What a value must be, or how it must begin, to fit. False: it may begin with anything. */
+static bool read_glance(struct bytes p, struct row *row)
 {
-    uint32_t hash = VALUE_HASH_INIT;
+    uint32_t hash = VALUE_HASH_INIT, first = 0;
+    uint8_t n = 0;
 
     for (size_t i = 0; i < p.len; i++) {
-        if (p.at[i] == '*')
-            return false;
+        if (p.at[i] == '*') {
+            row->hash = first;
+            row->prefix = n;
+            return n > 0;
+        }
         if (p.at[i] == '\\' && i + 1 < p.len)
             i++;
         hash = value_hash(hash, p.at[i]);
+        if (n < 4)
+            first |= (uint32_t)p.at[i] << (8 * n++);
     }
-    *out = hash;
+    row->hash = hash;
     return true;
 }
 
-/* A condition on one value lets the row say at a glance that the entry does not hold. */
+/* A condition on one pattern lets the row say at a glance that the entry does not hold. */
 static void glance(const struct condition *c, struct row *row)
 {
     struct reader r = c->pattern;
@@ -34,7 +40,7 @@ static void glance(const struct condition *c, struct row *row)
 
     if (row->field != ROW_ANY_FIELD || c->field >= SUBJECT_FIELDS || c->negated != 0 || c->patterns != 1)
         return;
-    if (read_text(&r, &pattern) && literal_hash(pattern, &row->hash))
+    if (read_text(&r, &pattern) && read_glance(pattern, row))
         row->field = (uint8_t)c->field;
 }
 

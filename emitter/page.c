@@ -60,7 +60,9 @@ struct half_head {
     _Atomic uint64_t counts; /* HAS_LIST | OVERFLOW | rows << 32 | len */
     _Atomic uint64_t boot[5];
 };
-_Static_assert(sizeof(struct half_head) <= HALF_HEAD && sizeof(struct row) == 24, "the file's layout");
+_Static_assert(sizeof(struct half_head) <= HALF_HEAD && sizeof(struct row) == 24 &&
+                   offsetof(struct row, hash) == 8,
+               "the file's layout");
 
 static struct page_head *head_of(const struct page *p)
 {
@@ -147,6 +149,7 @@ bool page_look(const struct page *p, uint64_t now, struct look *out)
         l.len = len;
         look_when(p, h, now, &l);
     }
+    l.row_words = (const _Atomic uint64_t *)(const void *)(l.half + HALF_HEAD);
     l.bytes = l.half + HALF_HEAD + ROWS_BYTES;
     *out = l;
     return true;
@@ -160,15 +163,10 @@ bool page_unchanged(const struct look *l)
     return get(&h->seq) == l->seq;
 }
 
-static _Atomic uint64_t *row_words(const uint8_t *half, uint32_t i)
-{
-    return (_Atomic uint64_t *)(uintptr_t)(half + HALF_HEAD + i * sizeof(struct row));
-}
-
 struct row look_row(const struct look *l, uint32_t i)
 {
-    const _Atomic uint64_t *from = row_words(l->half, i);
-    uint64_t words[ROW_WORDS];
+    const _Atomic uint64_t *from = l->row_words + i * ROW_WORDS;
+    uint64_t words[ROW_WORDS] = { 0 };
     struct row row;
 
     for (size_t w = 0; w < ROW_WORDS; w++)

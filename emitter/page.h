@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define PAGE_ROWS_MAX 4096
 #define PAGE_LIST_MAX ((size_t)1 << 20)
@@ -24,12 +25,12 @@ enum { ROW_VERDICT = 0, ROW_GUARD = 1 };
 
 /* What can be said of an entry at a glance. Rows stand by falling action, equal ones as they came. */
 struct row {
-    uint32_t at, len; /* of the entry, in the list's bytes */
-    uint32_t hash;    /* of the one value that `field` must have, if any */
-    uint8_t kind;     /* ROW_VERDICT, ROW_GUARD */
-    uint8_t action;   /* enum tg_action */
-    uint8_t field;    /* ROW_ANY_FIELD: look at the conditions */
-    uint8_t zero;
+    uint32_t at, len;    /* of the entry, in the list's bytes */
+    uint32_t hash;       /* of the one value that `field` must have; or, if prefix > 0, its first bytes */
+    uint8_t kind;        /* ROW_VERDICT, ROW_GUARD */
+    uint8_t action;      /* enum tg_action */
+    uint8_t field;       /* ROW_ANY_FIELD: look at the conditions */
+    uint8_t prefix;      /* how many of them: 1 to 4 */
     int64_t opens_in_ms; /* from when the list came; TG_UNKNOWN: holds until the next list */
 };
 
@@ -68,6 +69,7 @@ uint64_t page_state(const struct page *p);
 struct look {
     uint64_t state, seq;
     const uint8_t *half;
+    const _Atomic uint64_t *row_words;
     bool has_list; /* false: none came yet, or it is damaged */
     uint64_t version;
     uint64_t valid_until; /* this boot's; 0: it is not valid */
@@ -83,6 +85,16 @@ struct look {
 bool page_look(const struct page *p, uint64_t now, struct look *out);
 bool page_unchanged(const struct look *l);
 struct row look_row(const struct look *l, uint32_t i);
+
+/* The same without at, len and opens_in_ms: all that most rows are asked for. */
+static inline struct row look_glance(const struct look *l, uint32_t i)
+{
+    struct row row = { .opens_in_ms = 0 };
+    uint64_t word = atomic_load_explicit(&l->row_words[i * (sizeof row / 8) + 1], memory_order_relaxed);
+
+    memcpy((uint8_t *)&row + 8, &word, sizeof word);
+    return row;
+}
 
 /* Whoever reads it finds it damaged: no list until another comes. Counts it once. */
 void page_condemn(struct page *p, uint64_t state);

@@ -24,13 +24,16 @@ static void set_value(struct subject *s, int field, const char *text)
 {
     uint64_t cut = 0;
     size_t len = text != NULL ? record_text_len(text, &cut) : 0;
-    uint32_t hash = VALUE_HASH_INIT;
+    uint32_t hash = VALUE_HASH_INIT, first = 0;
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         hash = value_hash(hash, (uint8_t)text[i]);
+        first |= i < 4 ? (uint32_t)(uint8_t)text[i] << (8 * i) : 0;
+    }
     s->value[field].at = text;
     s->value[field].len = len;
     s->value[field].hash = hash;
+    s->value[field].first = first;
 }
 
 static const char *trigger_name(enum tg_trigger trigger)
@@ -281,6 +284,17 @@ static uint64_t opens_in(const struct look *l, const struct row *row)
     return gone < (uint64_t)row->opens_in_ms ? (uint64_t)row->opens_in_ms - gone : 0;
 }
 
+/* False: a look at the row is enough to know that the entry does not hold. */
+static bool may_hold(const struct row *row, const struct subject *who)
+{
+    if (row->field >= SUBJECT_FIELDS)
+        return true;
+    if (row->prefix == 0)
+        return row->hash == who->value[row->field].hash;
+    uint32_t mask = row->prefix < 4 ? ((uint32_t)1 << (8 * row->prefix)) - 1 : UINT32_MAX;
+    return row->hash == (who->value[row->field].first & mask);
+}
+
 /* The first row of these kinds that holds; HOLDS_NOT: none. No entry is read twice, but a file that lies may
  * let many rows point at one: all together they cannot be more than the list. */
 static enum holds first_row(const struct look *l, const struct subject *who, unsigned kinds, uint32_t *out)
@@ -288,10 +302,11 @@ static enum holds first_row(const struct look *l, const struct subject *who, uns
     uint64_t left = l->len;
 
     for (uint32_t i = 0; i < l->rows; i++) {
-        struct row row = look_row(l, i);
-        if (row.kind > ROW_GUARD || (kinds >> row.kind & 1) == 0 || opened(l, &row))
+        struct row row = look_glance(l, i);
+        if (row.kind > ROW_GUARD || (kinds >> row.kind & 1) == 0 || !may_hold(&row, who))
             continue;
-        if (row.field < SUBJECT_FIELDS && row.hash != who->value[row.field].hash)
+        row = look_row(l, i);
+        if (opened(l, &row))
             continue;
         if (row.len > left)
             return BROKEN;

@@ -17,8 +17,9 @@ enum { SUBJECT_FIELDS = 10 };
 struct subject {
     struct {
         const char *at;
-        size_t len;    /* 0: unknown */
-        uint32_t hash; /* of the value */
+        size_t len;     /* 0: unknown */
+        uint32_t hash;  /* of the value */
+        uint32_t first; /* its first four bytes, the first one lowest; zeros behind the end */
     } value[SUBJECT_FIELDS];
     const struct tg_tag *tags;
     size_t tag_count;

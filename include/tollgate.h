@@ -63,7 +63,7 @@ enum tg_err {
     TG_ERR_UNREACHABLE = 7, /* tg_admit, tg_settle, tg_renew: no answer in time */
     TG_ERR_UNSUPPORTED = 8, /* the same in TG_MODE_SPOOL: this process has no line to the collector */
     TG_ERR_BUSY = 9,        /* the same: the collector answered that it cannot for the moment */
-    TG_ERR_REFUSED = 10,    /* the same: there is no such reservation any more, or the request breaks a rule */
+    TG_ERR_REFUSED = 10,    /* the same: no such reservation any more, or a request that breaks a rule */
 };
 
 /* The meaning of a number returned by this library, in a few words. Never NULL, static. */
@@ -123,7 +123,8 @@ int tg_open(const struct tg_options *opt, tg_emitter **out);
  * TG_ERR_TIMEOUT. If the spool is in memory, it is lost, and nobody is told but the caller, by that
  * number: ask tg_stats before for how many are pending. TG_ERR_TIMEOUT too if events were evicted
  * meanwhile. tg is freed whatever is returned; NULL is TG_OK. No other call with tg may run or come
- * after. timeout_ms 0: no wait. An endpoint with a host's name may make it wait for DNS. */
+ * after, but for threads that wait in tg_admit, tg_settle or tg_renew: they are sent away first.
+ * timeout_ms 0: no wait. An endpoint with a host's name may make it wait for DNS. */
 int tg_close(tg_emitter *tg, uint32_t timeout_ms);
 
 /* Waits up to timeout_ms until every event emitted before this call, by any thread, is settled
@@ -340,11 +341,11 @@ struct tg_verdict {
 
 /* Asks, from memory, whether a call may be made: the collector pushes what is not allowed ahead of
  * time. Never blocks; some 100 ns for a request like an earlier one, microseconds for a new one. Once a
- * second in TG_MODE_SPOOL it opens a file, until there is one. What it allows may still
+ * second in TG_MODE_SPOOL it looks for a file, until tollgate-ship has made it. What it allows may still
  * go over a budget by the calls that are under way at that moment: where that must not be, tg_admit.
  * Without a collector, or with one that does not govern, everything is allowed, but for what guards
  * say: those of the last collector known in this place, kept in a file beside the spool.
- * *out is set on TG_OK only, see there. Errors: TG_ERR_INVALID (NULL), TG_ERR_FORKED, TG_ERR_CLOSED. */
+ * Errors: TG_ERR_INVALID (NULL), TG_ERR_FORKED, TG_ERR_CLOSED; *out is untouched then. */
 int tg_check(tg_emitter *tg, const struct tg_request *request, struct tg_verdict *out);
 
 /* Money set aside for one call. Zero it before the first use. */
@@ -367,7 +368,7 @@ struct tg_reservation {
  * collector may have reserved all the same until ttl_ms is over.
  * Then make the call and publish its tg_dispatch with reservation_id: that settles it, no tg_settle needed.
  * Other errors: TG_ERR_INVALID (NULL, ttl_ms, an id that does not end), TG_ERR_FORKED, TG_ERR_CLOSED
- * (also when the emitter is closed meanwhile); r and out are untouched. */
+ * (also to those who wait when tg_close is called); r and out are untouched. */
 int tg_admit(tg_emitter *tg, const struct tg_request *request, uint32_t ttl_ms, uint32_t timeout_ms,
              struct tg_reservation *r, struct tg_verdict *out);
 

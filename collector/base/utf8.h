@@ -40,9 +40,10 @@ static inline size_t utf8_cut(const char *text, size_t len, size_t room)
 {
     if (len <= room)
         return len;
-    while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80)
-        room--;
-    return room;
+    const char *end = text + room;
+    while (end > text && ((unsigned char)*end & 0xc0) == 0x80)
+        end--;
+    return (size_t)(end - text);
 }
 
 #endif

@@ -40,7 +40,7 @@ static char *amount_spaced(const char *given)
     used = number;
     if (given[number] && given[number] != ' ')
         out[used++] = ' ';
-    strcpy(out + used, given + number);
+    memcpy(out + used, given + number, strlen(given + number) + 1);
     return out;
 }
 

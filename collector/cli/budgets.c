@@ -12,6 +12,7 @@
 
 static const char help[] =
     "usage: tollgate budgets [NAME] [--cells N] [--json]\n"
+    "       tollgate budgets simulate FILE [--from TIME] [--to TIME] (see simulate --help)\n"
     "\n"
     "What each budget has spent in its running window, what open calls have reserved, and what is left;\n"
     "below, who is paused and which allowances hold. Of a budget per agent, per session, ... each has a\n"
@@ -49,8 +50,8 @@ static void note_add(struct table *t, const json_t *budget, const json_t *cell, 
     if (json_is_true(json_object_get(budget, "counting")))
         used += (size_t)snprintf(note + used, sizeof note - used, ", still counting the past");
     if (row_number(cell, "unknown_calls") > 0) {
-        human_count(row_number(cell, "unknown_calls"), text);
-        used += (size_t)snprintf(note + used, sizeof note - used, ", %s calls of unknown %s", text,
+        amount_exact("calls", row_number(cell, "unknown_calls"), text);
+        used += (size_t)snprintf(note + used, sizeof note - used, ", %s of unknown %s", text,
                                  strcmp(unit, "usd") == 0 ? "cost" : "size");
     }
     if (row_number(cell, "presumed") > 0) {
@@ -173,6 +174,9 @@ int command_budgets(int argc, char **argv)
     bool as_json = false;
     const struct cli_option options[] = { { "cells", "cells", NULL }, { "json", NULL, &as_json }, { 0 } };
     struct cli c = { .operands_max = 1 };
+
+    if (argc > 1 && strcmp(argv[1], "simulate") == 0)
+        return command_simulate(argc - 1, argv + 1);
     int status = cli_options(&c, argc, argv, options, false, help);
 
     if (status >= 0)

@@ -282,7 +282,7 @@ json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *s
 json_t *cli_change(const struct cli *c, const char *method, const char *path, const json_t *body, int *status)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : strdup("");
-    struct cli_answer a;
+    struct cli_answer a = { 0 };
 
     if (!text) {
         *status = cli_fail("out of memory");

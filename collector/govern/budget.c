@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "definition.h"
 #include "instant.h"
 
 static const char *const actions[] = { "allow", "warn", "downgrade", "delay", "block" };
@@ -64,6 +65,19 @@ static json_t *alerts_json(const struct budget *b)
     return list;
 }
 
+static json_t *use_json(const struct budget *b)
+{
+    return json_pack("{s:s*, s:s*}", "model", b->use_model, "lane", b->use_lane);
+}
+
+static json_t *delay_json(const struct budget *b)
+{
+    char text[DURATION_TEXT_MAX];
+
+    duration_text(b->delay_ms, text);
+    return json_string(text);
+}
+
 static json_t *counts_from_json(const struct budget *b)
 {
     char text[INSTANT_TEXT];
@@ -74,36 +88,37 @@ static json_t *counts_from_json(const struct budget *b)
     return json_string(text);
 }
 
-/* What only some have. */
-static int add_rare(const struct budget *b, json_t *out)
+/* What it counts. False: no memory, here and below. */
+static bool put_counting(const struct budget *b, json_t *out)
 {
-    char delay[DURATION_TEXT_MAX];
-    int bad = 0;
+    return definition_put(out, "name", json_string(b->name)) &&
+           definition_put(out, "scope", scope_json(&b->scope)) &&
+           (b->pers == 0 || definition_put(out, "per", per_json(b))) &&
+           definition_put(out, "unit", json_string(unit_name((int)b->unit))) &&
+           definition_put(out, "limit", limit_json(b)) && definition_put(out, "window", window_json(b)) &&
+           (b->zone == NULL || definition_put(out, "timezone", json_string(zone_name(b->zone)))) &&
+           definition_put(out, "counts_from", counts_from_json(b));
+}
 
-    if (b->pers > 0)
-        bad |= json_object_set_new(out, "per", per_json(b));
-    if (b->zone != NULL)
-        bad |= json_object_set_new(out, "timezone", json_string(zone_name(b->zone)));
-    if (b->use_model != NULL || b->use_lane != NULL)
-        bad |= json_object_set_new(out, "use",
-                                   json_pack("{s:s*, s:s*}", "model", b->use_model, "lane", b->use_lane));
-    if (b->delay_ms > 0) {
-        duration_text(b->delay_ms, delay);
-        bad |= json_object_set_new(out, "delay", json_string(delay));
-    }
-    return bad;
+/* What it does then. */
+static bool put_acting(const struct budget *b, json_t *out)
+{
+    const char *action = b->action == ACTION_WARN ? "alert" : action_name((int)b->action);
+
+    return definition_put(out, "alerts", alerts_json(b)) &&
+           definition_put(out, "action", json_string(action)) &&
+           (b->action != ACTION_DOWNGRADE || definition_put(out, "use", use_json(b))) &&
+           (b->action != ACTION_DELAY || definition_put(out, "delay", delay_json(b))) &&
+           definition_put(out, "strict", json_boolean(b->strict)) &&
+           definition_put(out, "on_error", json_string(b->on_error_closed ? "closed" : "open")) &&
+           definition_put(out, "shadow", json_boolean(b->shadow));
 }
 
 json_t *budget_json(const struct budget *b)
 {
-    const char *action = b->action == ACTION_WARN ? "alert" : action_name((int)b->action);
-    json_t *out = json_pack(
-        "{s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:b, s:s, s:o, s:b}", "name", b->name, "scope",
-        scope_json(&b->scope), "unit", unit_name((int)b->unit), "limit", limit_json(b), "window",
-        window_json(b), "alerts", alerts_json(b), "action", action, "strict", (int)b->strict, "on_error",
-        b->on_error_closed ? "closed" : "open", "counts_from", counts_from_json(b), "shadow", (int)b->shadow);
+    json_t *out = json_object();
 
-    if (out == NULL || add_rare(b, out) == 0)
+    if (out == NULL || (put_counting(b, out) && put_acting(b, out)))
         return out;
     json_decref(out);
     return NULL;

@@ -11,7 +11,7 @@
 #include "definition.h"
 #include "instant.h"
 
-#define AMOUNT_EXPECTED "a whole amount, as 5 usd, $0.10, 200k tokens or 100 calls"
+#define AMOUNT_EXPECTED "an amount, as 5 usd, $0.10, 200k tokens or 100 calls"
 
 struct reading {
     const json_t *given; /* borrowed, as zone */
@@ -109,7 +109,9 @@ static int read_limit(struct reading *r)
     if (text == NULL || (json_is_string(given) && strlen(text) != json_string_length(given)) ||
         !amount_parse(text, &unit, &r->b->limit))
         return definition_fault(r->fault, "limit", given,
-                                place < 0 ? AMOUNT_EXPECTED : "a whole amount of %s, up to 9 decimals of usd",
+                                place < 0
+                                    ? AMOUNT_EXPECTED
+                                    : "an amount of %s (up to 9 decimals of usd, none of tokens and calls)",
                                 place < 0 ? "" : units[place]);
     if (r->b->limit == 0)
         return definition_fault(r->fault, "limit", given, "more than nothing");

@@ -38,4 +38,10 @@ int definition_choice(const json_t *object, const char *key, const char *const *
 /* Letters, digits, . _ - from 1 to max bytes, into out of max + 1. Must be given. */
 int definition_name(const json_t *object, size_t max, char *out, struct fault *fault);
 
+/* Adds a value, which is then the object's; NULL: there was no memory for it. False: no memory. */
+static inline bool definition_put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
 #endif

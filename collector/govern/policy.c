@@ -93,22 +93,26 @@ int policy_parse(const json_t *definition, struct policy **out, struct fault *fa
     return 0;
 }
 
-static int add_list(json_t *out, const char *key, char *const *list, unsigned count)
+static bool put_list(json_t *out, const char *key, char *const *list, unsigned count)
 {
-    return count > 0 ? json_object_set_new(out, key, patterns_json(list, count)) : 0;
+    return count == 0 || definition_put(out, key, patterns_json(list, count));
+}
+
+static bool put_text(json_t *out, const char *key, const char *text)
+{
+    return text == NULL || definition_put(out, key, json_string(text));
 }
 
 json_t *policy_json(const struct policy *p)
 {
-    json_t *out =
-        json_pack("{s:s, s:o, s:s*, s:s*, s:b}", "name", p->name, "scope", scope_json(&p->scope),
-                  "default_model", p->use_model, "default_lane", p->use_lane, "shadow", (int)p->shadow);
+    json_t *out = json_object();
 
-    if (out == NULL)
-        return NULL;
-    if (add_list(out, "allow_lanes", p->allow_lane, p->allow_lanes) == 0 &&
-        add_list(out, "allow_models", p->allow_model, p->allow_models) == 0 &&
-        add_list(out, "deny_models", p->deny_model, p->deny_models) == 0)
+    if (put_text(out, "name", p->name) && definition_put(out, "scope", scope_json(&p->scope)) &&
+        put_list(out, "allow_lanes", p->allow_lane, p->allow_lanes) &&
+        put_list(out, "allow_models", p->allow_model, p->allow_models) &&
+        put_list(out, "deny_models", p->deny_model, p->deny_models) &&
+        put_text(out, "default_model", p->use_model) && put_text(out, "default_lane", p->use_lane) &&
+        definition_put(out, "shadow", json_boolean(p->shadow)))
         return out;
     json_decref(out);
     return NULL;

@@ -24,8 +24,7 @@ static const struct price_tier *tier_of(const struct price *p, int64_t prompt)
     return &p->tier[at];
 }
 
-/* The kind whose rate is charged for one. */
-static enum price_kind rate_of(const struct price_tier *t, enum price_kind kind)
+enum price_kind price_rate_of(const struct price_tier *t, enum price_kind kind)
 {
     static const uint8_t general[PRICE_RATES] = {
         [PRICE_INPUT] = PRICE_INPUT,       [PRICE_CACHE_READ] = PRICE_INPUT,
@@ -38,19 +37,12 @@ static enum price_kind rate_of(const struct price_tier *t, enum price_kind kind)
     return kind;
 }
 
-static int64_t charged(const struct price_tier *t, enum price_kind kind)
-{
-    int64_t rate = t->rate[rate_of(t, kind)];
-
-    return rate == UNKNOWN ? 0 : rate;
-}
-
 /* Whether any tier charges for tokens of the kinds from first to last. */
 static bool charges(const struct price *p, enum price_kind first, enum price_kind last)
 {
     for (unsigned i = 0; i < p->tiers; i++)
         for (enum price_kind kind = first; kind <= last; kind++)
-            if (charged(&p->tier[i], kind) > 0)
+            if (p->tier[i].charge[kind] > 0)
                 return true;
     return false;
 }
@@ -100,7 +92,7 @@ bool price_cost(const struct price *p, const struct price_usage *u, struct nanou
     sum = p->request_nanousd == UNKNOWN ? 0 : (femtousd)p->request_nanousd * FEMTO_PER_NANO;
     for (enum price_kind kind = 0; kind < PRICE_RATES; kind++)
         if (s.tokens[kind] != 0)
-            sum += (femtousd)s.tokens[kind] * (femtousd)charged(t, kind);
+            sum += (femtousd)s.tokens[kind] * (femtousd)t->charge[kind];
     *out = rounded(sum, FEMTO_PER_NANO / 2);
     return true;
 }
@@ -111,7 +103,7 @@ static void add_line(struct price_bill *b, const struct price_tier *t, enum pric
 
     if (tokens == 0 && kind != PRICE_INPUT && kind != PRICE_OUTPUT)
         return;
-    *line = (struct price_line){ kind, rate_of(t, kind), tokens, charged(t, kind), 0 };
+    *line = (struct price_line){ kind, price_rate_of(t, kind), tokens, t->charge[kind], 0 };
     line->amount = (femtousd)tokens * (femtousd)line->rate_nanousd;
     b->total += line->amount;
     b->lines++;
@@ -148,8 +140,8 @@ static int64_t dearest(const struct price_tier *t, enum price_kind first, enum p
     int64_t most = 0;
 
     for (enum price_kind kind = first; kind <= last; kind++)
-        if (charged(t, kind) > most)
-            most = charged(t, kind);
+        if (t->charge[kind] > most)
+            most = t->charge[kind];
     return most;
 }
 

@@ -44,8 +44,9 @@ enum price_kind {
 };
 
 struct price_tier {
-    int64_t above;             /* tokens of the prompt; of the first tier UNKNOWN: it holds from 0 on */
-    int64_t rate[PRICE_RATES]; /* what is charged for each kind; UNKNOWN: it has no rate of its own */
+    int64_t above;               /* tokens of the prompt; of the first tier UNKNOWN: it holds from 0 on */
+    int64_t rate[PRICE_RATES];   /* of each kind; UNKNOWN: it has no rate of its own */
+    int64_t charge[PRICE_RATES]; /* what a token of each kind is charged in the end */
 };
 
 struct price {
@@ -92,6 +93,9 @@ bool price_explain(const struct price *p, const struct price_usage *u, struct pr
 /* A call with at most so many tokens costs at most this: the dearest tier whatever the prompt, every token of
  * the kind with the highest rate; rounded up. Neither may be UNKNOWN. */
 struct nanousd price_worst(const struct price *p, int64_t prompt_tokens, int64_t completion_tokens);
+
+/* The kind whose rate is charged for one: itself, or the next more general one that has a rate. */
+enum price_kind price_rate_of(const struct price_tier *t, enum price_kind kind);
 
 /* The model's context window, or UNKNOWN. */
 int64_t price_context_tokens(const struct price *p);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "instant.h"
 #include "price_book.h"
 
 #define FIELD_MAX 96
@@ -54,6 +55,14 @@ static int parse_rates(const json_t *given, const char *name, struct price_tier 
     return 0;
 }
 
+static void set_charges(struct price_tier *tier)
+{
+    for (enum price_kind kind = 0; kind < PRICE_RATES; kind++) {
+        int64_t rate = tier->rate[price_rate_of(tier, kind)];
+        tier->charge[kind] = rate != UNKNOWN ? rate : 0;
+    }
+}
+
 /* What a tier does not say is as in the one below it. */
 static void inherit(const struct price_tier *below, struct price_tier *tier)
 {
@@ -93,30 +102,21 @@ static int parse_tiers(const json_t *given, const char *name, struct arena *aren
     for (size_t i = 0; i < count; i++)
         if (parse_tier(json_array_get(tiers, i), name, i, &tier[i], &tier[i + 1], fault) != 0)
             return -1;
+    for (size_t i = 0; i <= count; i++)
+        set_charges(&tier[i]);
     p->tier = tier;
     p->tiers = (unsigned)count + 1;
     return 0;
 }
 
-/* 2026-08-21, or with T00:00:00Z. */
 static int parse_from(const json_t *given, const char *name, struct price *p, struct fault *fault)
 {
     const json_t *value = json_object_get(given, "from");
     const char *text = json_string_value(value);
-    struct tm tm = { 0 };
 
-    if (value == NULL)
+    if (value == NULL || (text != NULL && instant_parse(text, &p->valid_from_ms)))
         return 0;
-    const char *end = text != NULL && strlen(text) >= 10 ? strptime(text, "%Y-%m-%d", &tm) : NULL;
-    if (end == text + 10 && *end == 'T')
-        end = strptime(end, "T%H:%M:%SZ", &tm);
-    int day = tm.tm_mday;
-    time_t at = timegm(&tm);
-    if (end == NULL || *end != 0 || at < 0 || tm.tm_mday != day)
-        return wrong(fault, name, "from", value,
-                     "a date (2026-08-21) or a time in UTC (2026-08-21T12:00:00Z)");
-    p->valid_from_ms = (int64_t)at * 1000;
-    return 0;
+    return wrong(fault, name, "from", value, "a date (2026-08-21) or a time as in RFC 3339");
 }
 
 static bool time_of_day(const json_t *given, int32_t *ms)

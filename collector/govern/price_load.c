@@ -163,7 +163,7 @@ static void count_all(struct price_list *l)
 static int collect(struct price_list *l, struct fault *fault)
 {
     count_all(l);
-    if ((l->all = arena_take(&l->arena, (l->count + 1) * sizeof *l->all)) == NULL)
+    if ((l->all = arena_take(&l->arena, (l->count + 1) * sizeof(void *))) == NULL)
         return lacks(fault, "prices", "memory");
     count_all(l);
     return 0;

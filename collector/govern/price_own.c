@@ -5,34 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pattern.h"
 #include "price_book.h"
-
-/* Text against a pattern with * and \, byte by byte. */
-static bool fits(const char *pattern, const char *text)
-{
-    const char *star = NULL, *from = NULL;
-
-    while (*text != 0) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            from = text;
-            continue;
-        }
-        const char *wanted = pattern[0] == '\\' && pattern[1] != 0 ? pattern + 1 : pattern;
-        if (*wanted == *text) {
-            pattern = wanted + 1;
-            text++;
-        } else if (star != NULL) {
-            pattern = star;
-            text = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == 0;
-}
 
 /* ------------------------------------------------------------------ loading */
 
@@ -189,6 +163,13 @@ static const struct price_own *latest(const struct price_list *l, unsigned first
     return best;
 }
 
+static bool fits(const char *pattern, const struct price_name *name)
+{
+    struct slice text = { (const uint8_t *)name->text, name->len };
+
+    return pattern == NULL || pattern_fits(pattern, text);
+}
+
 const struct price_own *price_own_find(const struct price_list *l, const struct price_name *provider,
                                        const struct price_name *model, int64_t ts_ms, int64_t *since_ms,
                                        int64_t *until_ms)
@@ -196,8 +177,7 @@ const struct price_own *price_own_find(const struct price_list *l, const struct 
     for (unsigned i = 0; i < l->owns;) {
         const struct price_own *own = &l->own[i], *best;
         unsigned end = i + 1;
-        if ((own->provider == NULL || fits(own->provider, provider->text)) &&
-            (own->model == NULL || fits(own->model, model->text)) &&
+        if (fits(own->provider, provider) && fits(own->model, model) &&
             (best = latest(l, i, ts_ms, since_ms, until_ms, &end)) != NULL)
             return best;
         i = end;

@@ -25,7 +25,7 @@ struct scope_term {
 
 /* Zeroed: no condition, everything is in it. */
 struct scope {
-    struct scope_term *term; /* owned; in the order of field and tag, one for each */
+    struct scope_term *term; /* owned; as parsed, in the order of field and tag, one for each */
     unsigned terms;
 };
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#define CENT 10000000LL /* in nano-dollars */
+
 /* "2026-11-21 00:00 Europe/Berlin" */
 static void opens_text(int64_t opens_ms, const struct zone *zone, char *out, size_t size)
 {
@@ -39,13 +41,22 @@ static const char *what_to_do(const struct verdict *v, char *out, size_t size)
     return out;
 }
 
+void verdict_amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT])
+{
+    int64_t step = amount >= CENT || amount <= -CENT ? CENT : CENT / 1000;
+
+    if (unit == UNIT_USD && amount < INT64_MAX - CENT && amount > INT64_MIN + CENT)
+        amount = (amount + (amount < 0 ? -step : step) / 2) / step * step;
+    amount_text(unit, amount, out);
+}
+
 void verdict_budget_text(struct verdict *v, const struct budget *b, const char *key, int64_t reserved)
 {
     char spent[AMOUNT_TEXT], limit[AMOUNT_TEXT], held[AMOUNT_TEXT], opens[96] = "", also[400], kept[80] = "";
 
-    amount_text(b->unit, v->spent, spent);
-    amount_text(b->unit, v->limit, limit);
-    amount_text(b->unit, reserved, held);
+    verdict_amount_text(b->unit, v->spent, spent);
+    verdict_amount_text(b->unit, v->limit, limit);
+    verdict_amount_text(b->unit, reserved, held);
     if (reserved > 0)
         snprintf(kept, sizeof kept, " and %s reserved", held);
     if (v->opens_ms != WINDOW_NEVER && v->action != ACTION_WARN) {

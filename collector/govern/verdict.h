@@ -25,6 +25,9 @@ struct verdict {
     int64_t opens_ms; /* wall time; WINDOW_NEVER: not by itself */
 };
 
+/* An amount for people: dollars to the cent, less than a cent to a thousandth of one. */
+void verdict_amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT]);
+
 /* The sentence "budget daily: $5.00 of $5.00 spent (researcher), opens 2026-11-21 00:00 Europe/Berlin".
  * reserved: of spent. zone NULL: UTC. */
 void verdict_budget_text(struct verdict *v, const struct budget *b, const char *key, int64_t reserved);

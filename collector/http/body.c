@@ -45,6 +45,9 @@ static void shape_expected(const struct body_member *m, char out[EXPECTED_MAX])
     case BODY_TEXT:
         snprintf(out, EXPECTED_MAX, "text of 1 to %" PRId64 " bytes", m->max ? m->max : BODY_TEXT_MAX);
         break;
+    case BODY_FLAG:
+        snprintf(out, EXPECTED_MAX, "true or false");
+        break;
     case BODY_COUNT:
         if (m->max)
             snprintf(out, EXPECTED_MAX, "a whole number from 0 to %" PRId64, m->max);
@@ -153,6 +156,9 @@ static json_t *shaped(const struct body_member *m, json_t *value)
     switch (m->shape) {
     case BODY_TEXT:
         fits = text_fits(value, m->max);
+        break;
+    case BODY_FLAG:
+        fits = json_is_boolean(value);
         break;
     case BODY_COUNT:
         fits = count_fits(value, 0, m->max);

@@ -16,6 +16,7 @@
 
 enum body_shape {
     BODY_TEXT,    /* 1 to BODY_TEXT_MAX bytes, or max of them */
+    BODY_FLAG,    /* true or false */
     BODY_COUNT,   /* a whole number from 0, up to max if there is one */
     BODY_SPAN,    /* "2h", or milliseconds as a number; becomes milliseconds */
     BODY_AMOUNT,  /* a whole number above 0, or text as "5 usd" */

@@ -14,6 +14,22 @@ int govern_ask(const struct request *r, const char *op, const json_t *question, 
     return hooks->govern(hooks->arg, op, question, answer);
 }
 
+int govern_ask_budget(const struct request *r, const json_t *name, unsigned cells, json_t **answer)
+{
+    json_t *question = json_pack("{s:O,s:i}", "name", (json_t *)(uintptr_t)name, "cells", (int)cells);
+    int status = 503;
+
+    *answer = NULL;
+    if (question)
+        status = govern_ask(r, "budgets", question, answer);
+    json_decref(question);
+    if (status != 200 || json_array_size(json_object_get(*answer, "budgets")) > 0)
+        return status;
+    json_decref(*answer);
+    *answer = json_pack("{s:s}", "detail", "there is no budget of this name");
+    return 404;
+}
+
 /* Without memory the member stays away, which the dump does not mind. */
 static void add_missing(json_t *problem, const char *name, json_t *value)
 {

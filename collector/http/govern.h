@@ -11,9 +11,14 @@
 #include "request.h"
 
 #define GOVERN_ROWS_MAX 1000 /* rows of a list, and cells of a budget */
+#define GOVERN_CELLS    20   /* of a budget, where nobody says how many */
 
 /* Asks. Returns the HTTP status; *answer is a new reference, NULL without memory. May block. */
 int govern_ask(const struct request *r, const char *op, const json_t *question, json_t **answer);
+
+/* Asks for the budget of this name with so many cells at most: it stands alone in the answer's list, or the
+ * status is not 200. */
+int govern_ask_budget(const struct request *r, const json_t *name, unsigned cells, json_t **answer);
 
 /* Answers with a document that was asked for, which it takes; one of a status from 400 is a problem, and what
  * every problem has and it does not is added. NULL: 503. */

@@ -80,6 +80,7 @@ static const struct route routes[] = {
       .params = { GET(all_params), DELETE(resume_params) },
       .run = { GET(take_govern), POST(take_govern), DELETE(take_govern) } },
     { .path = "/v1/pauses/{id}", .run = { DELETE(take_govern) } },
+    { .path = "/v1/reprice", .run = { GET(take_govern), POST(take_govern) } },
     { .path = "/v1/audit", .params = { GET(audit_params) }, .run = { GET(take_govern) } },
     { .path = "/healthz", .open = true, .run = { GET(show_health) } },
     { .path = "/readyz", .run = { GET(show_ready) } },
@@ -89,32 +90,17 @@ static const struct route routes[] = {
 #define ROUTES (sizeof routes / sizeof *routes)
 _Static_assert(ROUTES < METRICS_ROUTES, "no room to count every route");
 
-const char *route_names[METRICS_ROUTES] = { "/v1/usage",
-                                            "/v1/events",
-                                            "/v1/sessions",
-                                            "/v1/sessions/{id}",
-                                            "/v1/agents",
-                                            "/v1/models",
-                                            "/v1/stream",
-                                            "/v1/budgets",
-                                            "/v1/budgets/{name}/explain",
-                                            "/v1/budgets/{name}",
-                                            "/v1/policies",
-                                            "/v1/check",
-                                            "/v1/admit",
-                                            "/v1/settle",
-                                            "/v1/renew",
-                                            "/v1/reservations",
-                                            "/v1/allowances",
-                                            "/v1/allowances/{id}",
-                                            "/v1/pauses",
-                                            "/v1/pauses/{id}",
-                                            "/v1/audit",
-                                            "/healthz",
-                                            "/readyz",
-                                            "/version",
-                                            "/metrics",
-                                            [METRICS_ROUTES - 1] = "other" };
+const char *route_names[METRICS_ROUTES] = {
+    "/v1/usage",          "/v1/events",      "/v1/sessions",
+    "/v1/sessions/{id}",  "/v1/agents",      "/v1/models",
+    "/v1/stream",         "/v1/budgets",     "/v1/budgets/{name}/explain",
+    "/v1/budgets/{name}", "/v1/policies",    "/v1/check",
+    "/v1/admit",          "/v1/settle",      "/v1/renew",
+    "/v1/reservations",   "/v1/allowances",  "/v1/allowances/{id}",
+    "/v1/pauses",         "/v1/pauses/{id}", "/v1/reprice",
+    "/v1/audit",          "/healthz",        "/readyz",
+    "/version",           "/metrics",        [METRICS_ROUTES - 1] = "other"
+};
 
 static const char *const method_names[METHODS] = { "GET", "POST", "PUT", "DELETE" };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../govern/budget.h"
 #include "body.h"
 #include "govern.h"
 #include "routes.h"
@@ -72,6 +73,13 @@ static const struct body_member pause_members[] = { { "field", BODY_TEXT, true, 
                                                     { "reason", BODY_TEXT, true, REASON_MAX, NULL },
                                                     AUTHOR,
                                                     { 0 } };
+static const struct body_member reprice_members[] = { { "from_ms", BODY_COUNT, true, 0, NULL },
+                                                      COUNT("to_ms"),
+                                                      { "model", BODY_TEXT, false, 255, NULL },
+                                                      { "dry_run", BODY_FLAG, false, 0, NULL },
+                                                      { "budgets", BODY_FLAG, false, 0, NULL },
+                                                      AUTHOR,
+                                                      { 0 } };
 static const struct body_member author_members[] = { AUTHOR, { 0 } };
 
 /* One operation. */
@@ -126,6 +134,8 @@ static const struct operation operations[] = {
       .rest = "id",
       .numbered = true,
       .members = author_members },
+    { .path = "/v1/reprice", .method = METHOD_GET, .op = "repricing" },
+    { .path = "/v1/reprice", .method = METHOD_POST, .op = "reprice", .members = reprice_members },
     { .path = "/v1/audit", .method = METHOD_GET, .op = "audit" },
 };
 
@@ -274,24 +284,53 @@ static int put_all(const struct request *r, const struct operation *o, struct pr
 
 /* ------------------------------------------------------------------- the answer */
 
-/* A budget that is asked for by its name is there, or the answer says so. */
-static int ask_one(const struct request *r, const struct operation *o, const json_t *question,
-                   json_t **answer)
+/* The amount of an allowance as a number of the budget's unit. 200; else *answer says what is wrong. */
+static int resolve_amount(const struct request *r, json_t *question, json_t **answer)
 {
-    int status = govern_ask(r, o->op, question, answer);
+    const char *text = json_string_value(json_object_get(question, "amount"));
+    int64_t amount;
 
-    if (status != 200 || strcmp(o->op, "budgets") != 0 || !o->rest ||
-        json_array_size(json_object_get(*answer, "budgets")) > 0)
+    if (!text)
+        return 200;
+    int status = govern_ask_budget(r, json_object_get(question, "budget"), 1, answer);
+    if (status != 200)
         return status;
+    const json_t *budget = json_array_get(json_object_get(*answer, "budgets"), 0);
+    const char *name = json_string_value(json_object_get(budget, "unit"));
+    enum unit unit = UNIT_USD;
+    while (unit_name(unit) && !(name && strcmp(unit_name(unit), name) == 0))
+        unit++;
+    bool good = unit_name(unit) && amount_parse(text, &unit, &amount) && amount > 0;
+    if (good)
+        good = json_object_set_new(question, "amount", json_integer(amount)) == 0;
+    json_t *problem =
+        good
+            ? NULL
+            : json_pack("{s:s,s:s,s:o}", "field", "amount", "value", text, "expected",
+                        json_sprintf("an amount above 0 in %s, the budget's unit", name ? name : "its unit"));
     json_decref(*answer);
-    *answer = json_pack("{s:s}", "detail", "there is no budget of this name");
-    return 404;
+    *answer = problem;
+    return good ? 200 : 400;
+}
+
+static int ask(const struct request *r, const struct operation *o, json_t *question, json_t **answer)
+{
+    if (strcmp(o->op, "budgets") == 0 && o->rest) {
+        unsigned cells = (unsigned)json_integer_value(json_object_get(question, "cells"));
+        return govern_ask_budget(r, json_object_get(question, "name"), cells ? cells : GOVERN_CELLS, answer);
+    }
+    if (strcmp(o->op, "allow") == 0) {
+        int status = resolve_amount(r, question, answer);
+        if (status != 200)
+            return status;
+    }
+    return govern_ask(r, o->op, question, answer);
 }
 
 void take_govern(struct request *r)
 {
     const struct operation *o = operation_find(r);
-    json_t *question = json_object(), *answer;
+    json_t *question = json_object(), *answer = NULL;
     struct problem p;
 
     if (!o || !question)
@@ -299,7 +338,7 @@ void take_govern(struct request *r)
     if (!o || !question || put_all(r, o, &p, question) != 0) {
         answer_problem(r, &p);
     } else {
-        int status = ask_one(r, o, question, &answer);
+        int status = ask(r, o, question, &answer);
         govern_answer(r, status, answer);
     }
     json_decref(question);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/msgpack_reader.h"
+#include "../base/utf8.h"
 
 #define WIRE_VERSION 1
 #define TOKENS_MAX   1000000000000
@@ -100,10 +101,10 @@ static bool read_text(struct reader *r, const char *name, struct slice *out)
     if (!next(r, &v))
         return false;
     *out = (struct slice){ NULL, 0 };
-    if (v.type == MP_STR && v.s.len > 0 && v.s.len <= TEXT_MAX)
+    if (v.type == MP_STR && v.s.len > 0 && v.s.len <= TEXT_MAX && utf8_valid(v.s.at, v.s.len))
         *out = v.s;
     else if (v.type != MP_NIL && !(v.type == MP_STR && v.s.len == 0))
-        wrong(r, name, "a text of up to 255 bytes");
+        wrong(r, name, "a text of up to 255 bytes of UTF-8 without NUL");
     return v.type != MP_ARRAY && v.type != MP_MAP;
 }
 
@@ -133,7 +134,8 @@ static bool read_tags(struct reader *r, struct slice *out)
     if (v.type != MP_MAP || v.count > TAGS_MAX)
         return false;
     for (uint32_t i = 0; i < 2 * v.count; i++)
-        if (!mp_read(&r->at, &text) || text.type != MP_STR || text.s.len > TEXT_MAX)
+        if (!mp_read(&r->at, &text) || text.type != MP_STR || text.s.len > TEXT_MAX ||
+            !utf8_valid(text.s.at, text.s.len))
             return false;
     if (v.count > 0)
         *out = (struct slice){ start, (uint32_t)(r->at.at - start) };
@@ -142,6 +144,7 @@ static bool read_tags(struct reader *r, struct slice *out)
 
 /* ------------------------------------------------------------------ messages */
 
+/* What is no UTF-8 is told otherwise in events (wire.md, Event), so it would never be found again. */
 static bool read_id(struct reader *r, struct order *out)
 {
     struct mp_value v;
@@ -149,7 +152,7 @@ static bool read_id(struct reader *r, struct order *out)
     if (!next(r, &v) || (v.type != MP_STR && v.type != MP_BIN) || v.s.len == 0 ||
         v.s.len > RESERVATION_ID_MAX)
         return false;
-    if (memchr(v.s.at, '\0', v.s.len) != NULL)
+    if (!utf8_valid(v.s.at, v.s.len))
         return false;
     memcpy(out->id, v.s.at, v.s.len);
     out->id[v.s.len] = '\0';

@@ -73,6 +73,10 @@ static int prepare(struct ledger *l)
           "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
           " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
           " unknown = unknown + excluded.unknown" },
+        { &s->save_checkpoint,
+          "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+          " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
+          " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
         { &s->add_alert,
           "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
@@ -112,6 +116,7 @@ void ledger_fini(struct ledger *l)
     free(l->subjects);
     free(l->matches);
     free(l->hints);
+    free(l->early);
     free(l->sql);
     *l = (struct ledger){ .store = NULL };
 }
@@ -141,6 +146,30 @@ struct posting {
     int sign;
 };
 
+static int save(sqlite3_stmt *stmt, const struct account *c, const struct delta *d)
+{
+    sqlite3_bind_int64(stmt, 1, c->budget->id);
+    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 3, d->start_ms);
+    sqlite3_bind_int64(stmt, 4, d->amount);
+    sqlite3_bind_int64(stmt, 5, d->calls);
+    sqlite3_bind_int64(stmt, 6, d->unknown);
+    return store_run(stmt);
+}
+
+/* The log changes and the cell does not: the checkpoint says the difference. */
+static int post_to_checkpoint(struct ledger *l, const struct reach *r, const struct posting *p)
+{
+    const struct account *c = &l->accounts.all[r->account];
+    enum unit unit = r->budget->def->unit;
+    struct delta d = { .start_ms = window_start(&r->budget->def->window, p->post_ms),
+                       .amount = -p->sign * p->worth.amount[unit],
+                       .calls = -p->sign,
+                       .unknown = -p->sign * p->worth.unknown[unit] };
+
+    return save(l->sql->save_checkpoint, c, &d);
+}
+
 static int post_to(struct ledger *l, const struct reach *r, const struct posting *p)
 {
     struct account *c = &l->accounts.all[r->account];
@@ -148,6 +177,8 @@ static int post_to(struct ledger *l, const struct reach *r, const struct posting
 
     if (p->post_ms < b->counts_from_ms)
         return 0;
+    if (l->stays)
+        return post_to_checkpoint(l, r, p);
     if (!accounts_post(&l->accounts, r->account, p->post_ms, p->sign * p->worth.amount[b->def->unit], p->sign,
                        p->sign * p->worth.unknown[b->def->unit]))
         return -SQLITE_NOMEM;
@@ -182,18 +213,12 @@ static bool post_remembered(struct ledger *l, const struct log_row *row, const s
 }
 
 /* e: the event as it came, or NULL: its names are read from the dictionaries. */
-static int post(struct ledger *l, const struct log_row *row, const struct event *e, int sign)
+static int post(struct ledger *l, const struct log_row *row, const struct event *e, int64_t post_ms, int sign)
 {
-    struct posting p = { .post_ms = row->ts_ms, .sign = sign };
+    struct posting p = { .post_ms = post_ms, .sign = sign };
     struct subject who;
     int rc = 0;
 
-    if (row->reservation_len > 0 && l->reservations_known > 0 &&
-        (rc = ledger_reservation(l, row->reservation, row->reservation_len,
-                                 e != NULL && row->num[D_partial] != 1, &p.post_ms)) < 0)
-        return rc;
-    if (l->budget_count == 0)
-        return 0;
     worth_of(row, &p.worth);
     if (post_remembered(l, row, &p, &rc))
         return rc;
@@ -209,28 +234,42 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
+/* The time at which a dispatch counts: that of its reservation's admission. e: it has just come; NULL: it is read again. */
+static int time_of(struct ledger *l, const struct log_row *row, const struct event *e, int64_t *out)
+{
+    *out = row->ts_ms;
+    if (row->kind != LOG_DISPATCH || row->reservation_len == 0)
+        return 0;
+    int rc = ledger_reservation(l, row, e, out);
+    return rc < 0 ? rc : 0;
+}
+
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e)
 {
+    int64_t post_ms;
+
     if (row->id <= l->watermark)
         return 0;
     l->newest = row->id;
     l->pending++;
-    if (!is_worth(row))
-        return 0;
+    int rc = time_of(l, row, e, &post_ms);
+    if (rc != 0 || l->budget_count == 0 || !is_worth(row))
+        return rc;
     if (e != NULL && l->hints != NULL)
         ledger_hint(l, e, row);
-    return post(l, row, e, 1);
+    return post(l, row, e, post_ms, 1);
 }
 
 static int repost(struct ledger *l, const struct log_row *row, int sign)
 {
-    struct log_row r = *row;
+    int64_t post_ms;
 
     if (!is_worth(row) || l->budget_count == 0)
         return 0;
     l->pending++;
-    l->owes |= row->id <= l->watermark;
-    return post(l, &r, NULL, sign);
+    l->owes |= !l->stays && row->id <= l->watermark;
+    int rc = time_of(l, row, NULL, &post_ms);
+    return rc != 0 ? rc : post(l, row, NULL, post_ms, sign);
 }
 
 int ledger_retract(struct ledger *l, const struct log_row *row)
@@ -262,18 +301,9 @@ bool ledger_is_dirty(const struct ledger *l)
 
 static int save_delta(struct ledger *l, const struct delta *d)
 {
-    const struct account *c = &l->accounts.all[d->account];
-    sqlite3_stmt *stmt = l->sql->save_cell;
-
     if (d->amount == 0 && d->calls == 0 && d->unknown == 0)
         return 0;
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, d->start_ms);
-    sqlite3_bind_int64(stmt, 4, d->amount);
-    sqlite3_bind_int64(stmt, 5, d->calls);
-    sqlite3_bind_int64(stmt, 6, d->unknown);
-    return store_run(stmt);
+    return save(l->sql->save_cell, &l->accounts.all[d->account], d);
 }
 
 int ledger_flush(struct ledger *l)

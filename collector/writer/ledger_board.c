@@ -9,10 +9,11 @@
 
 #include "ledger_work.h"
 
-#define HEAD_BYTES  64 /* of the frame, at most */
-#define OPENS_BYTES 9  /* of an entry's opens_in_ms, at most */
-
 enum { ENTRY_VERDICT, ENTRY_GUARD };
+
+/* What the message has beside the entries' bytes: its head, and in each entry how long until it opens. */
+#define HEAD_BYTES  64
+#define OPENS_BYTES 9
 
 struct making {
     struct board *board;
@@ -138,12 +139,6 @@ static struct board_entry *begin(struct making *m, int kind, const struct verdic
     return e;
 }
 
-/* The frame has a head, and each entry its time to open. */
-static bool is_full(const struct making *m)
-{
-    return m->bytes.size + m->board->count * OPENS_BYTES + HEAD_BYTES > BOARD_BYTES_MAX;
-}
-
 static void finish(struct making *m, struct board_entry *e, const struct verdict *v)
 {
     e->after = (uint32_t)m->bytes.size;
@@ -155,11 +150,11 @@ static void finish(struct making *m, struct board_entry *e, const struct verdict
     pack_num(&m->pk, v->limit);
     msgpack_pack_int(&m->pk, (int)v->unit);
     e->end = (uint32_t)m->bytes.size;
-    if (!is_full(m))
-        return;
-    m->bytes.size = e->before;
-    m->board->count--;
-    m->board->overflow = true;
+    if (HEAD_BYTES + m->bytes.size + m->board->count * OPENS_BYTES > BOARD_BYTES_MAX) {
+        m->board->overflow = true; /* it goes again */
+        m->bytes.size = e->before;
+        m->board->count--;
+    }
 }
 
 static void add_pause(struct making *m, const struct pause *p)

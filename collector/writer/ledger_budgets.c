@@ -376,8 +376,8 @@ int ledger_counted(struct ledger *l, const struct recount *r)
 {
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < r->used; i++)
-        rc = save_cell(l, &r->cells[i]);
+    for (uint32_t i = 0; rc == 0 && i < r->cells.used; i++)
+        rc = save_cell(l, &r->cells.all[i]);
     if (rc != 0 || (rc = set_counted(l, r)) != 0 || (rc = ledger_reload(l)) != 0)
         return rc;
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {
@@ -388,6 +388,6 @@ int ledger_counted(struct ledger *l, const struct recount *r)
         c->overrun = false;
         rc = ledger_look(l, l->accounts.hot[i], true);
     }
-    log_info("budgets_counted", "budgets=%zu cells=%u", r->budget_count, r->used);
+    log_info("budgets_counted", "budgets=%zu cells=%u", r->budget_count, r->cells.used);
     return rc;
 }

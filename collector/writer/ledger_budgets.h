@@ -20,6 +20,7 @@ struct ledger_file {
     size_t budget_count;
     struct policy **policies;
     size_t policy_count;
+    const struct price_list *prices; /* borrowed as the policies are */
 };
 int ledger_put_file(struct ledger *l, const struct ledger_file *file);
 

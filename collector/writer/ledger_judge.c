@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../govern/line.h"
+#include "ledger_limits.h"
 #include "ledger_work.h"
 
 /* ------------------------------------------------------------------- limits */
@@ -20,24 +21,6 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
             __builtin_add_overflow(allowed, b->raise[i].amount, &allowed))
             return INT64_MAX;
     return allowed;
-}
-
-/* The amount at which a threshold is reached: the least of which percent of the limit is not more. */
-static int64_t threshold_at(int64_t allowed, unsigned percent)
-{
-    __int128 of = (__int128)allowed * percent;
-
-    return (int64_t)((of + 99) / 100);
-}
-
-/* How many of a budget's thresholds that much has reached. */
-static unsigned reached(const struct budget *def, int64_t spent, int64_t allowed)
-{
-    unsigned n = 0;
-
-    while (n < def->alerts && spent >= threshold_at(allowed, def->alert[n]))
-        n++;
-    return n;
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -71,13 +54,6 @@ static int tell_thresholds(struct ledger *l, const struct account *c, unsigned n
     return rc;
 }
 
-static enum action state_of(const struct budget *def, unsigned alerts, int64_t committed, int64_t allowed)
-{
-    if (committed >= allowed)
-        return def->action;
-    return alerts > 0 ? ACTION_WARN : ACTION_ALLOW;
-}
-
 /* A state that holds until then is to be looked at then. */
 static void note_change(struct ledger *l, const struct account *c)
 {
@@ -92,8 +68,8 @@ int ledger_look(struct ledger *l, uint32_t account, bool alerts)
     struct account *c = &l->accounts.all[account];
     const struct budget *def = c->budget->def;
     int64_t allowed = ledger_allowed(l, c), spent = account_spent(c), committed = account_committed(c);
-    unsigned n = reached(def, spent, allowed);
-    enum action before = c->state, state = state_of(def, n, committed, allowed);
+    unsigned n = limit_reached(def, spent, allowed);
+    enum action before = c->state, state = limit_state(def, n, committed, allowed);
     bool over = spent > allowed;
 
     if (rc == 0 && alerts && !c->fresh) {
@@ -106,7 +82,7 @@ int ledger_look(struct ledger *l, uint32_t account, bool alerts)
     c->fresh = false;
     c->alerted = (uint8_t)n;
     c->overrun = over;
-    c->mark = n < def->alerts                ? threshold_at(allowed, def->alert[n])
+    c->mark = n < def->alerts                ? limit_threshold(allowed, def->alert[n])
               : over || allowed == INT64_MAX ? INT64_MAX
                                              : allowed + 1;
     c->full = committed >= allowed ? INT64_MAX : allowed;
@@ -119,35 +95,9 @@ int ledger_look(struct ledger *l, uint32_t account, bool alerts)
 
 /* ----------------------------------------------------------------- verdicts */
 
-/* Of a sliding window: when so much has gone out that needed more fits in again. */
-static int64_t slides_open_ms(const struct account *c, int64_t excess)
-{
-    const struct window *w = &c->budget->def->window;
-    int64_t bucket_ms = w->length_ms / WINDOW_BUCKETS, gone = 0;
-
-    for (int64_t start = c->first_ms; start <= c->start_ms; start += bucket_ms)
-        for (int i = 0; i <= WINDOW_BUCKETS; i++) {
-            const struct ledger_cell *cell = &c->piece[i].cell;
-            if (c->piece[i].start_ms != start)
-                continue;
-            gone = amount_add(gone, cell->amount);
-            for (int kind = 0; kind < HELD_KINDS; kind++)
-                gone = amount_add(gone, cell->held[kind]);
-            if (gone > excess)
-                return window_gone(w, start);
-        }
-    return WINDOW_NEVER;
-}
-
 int64_t ledger_opens_ms(const struct ledger *l, const struct account *c, int64_t needed)
 {
-    int64_t allowed = ledger_allowed(l, c);
-
-    if (needed > allowed)
-        return WINDOW_NEVER;
-    if (c->budget->def->window.kind != WINDOW_SLIDING)
-        return c->until_ms;
-    return slides_open_ms(c, amount_add(account_committed(c), needed - allowed) - (needed > 0 ? 1 : 0));
+    return limit_opens_ms(c, needed, ledger_allowed(l, c));
 }
 
 static void copy_text(char *out, size_t size, const char *from)

@@ -21,7 +21,9 @@
 #include "ledger_work.h"
 
 #define EXPIRED_AT_ONCE 256
-#define HINTS           4096 /* a power of two */
+#define HINTS           4096     /* a power of two */
+#define EARLY           16384    /* a power of two: ids that are remembered */
+#define EARLY_LOOK      "100000" /* rows of the log that the start looks at for them */
 
 enum reservation_state { OPEN, TOLD, BY_EVENT, RELEASED, EXPIRED };
 
@@ -48,6 +50,7 @@ int ledger_prepare_reservations(struct ledger *l)
         { &s->add, "INSERT INTO reservation (id, state, admitted_ms, expires_ms, tokens, nanousd, subject)"
                    " VALUES (?, 0, ?, ?, ?, ?, ?)" },
         { &s->end, "UPDATE reservation SET state=?2, ended_ms=?3, settled_nanousd=?4 WHERE nr=?1" },
+        { &s->name, "UPDATE reservation SET last_id=?2 WHERE nr=?1 AND last_id < ?2" },
         { &s->renew, "UPDATE reservation SET expires_ms=?2 WHERE nr=?1" },
         { &s->add_posting, "INSERT INTO reservation_posting VALUES (?, ?, ?, ?, ?, ?)" },
         { &s->postings,
@@ -77,9 +80,61 @@ static int plan_expiry(struct ledger *l)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
+/* ------------------------------------------------------ events before admissions */
+
+/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here:
+ * that must reserve nothing. */
+static uint64_t early_hash(const char *id, size_t len)
+{
+    uint64_t half[2];
+
+    tg_hash128((const unsigned char *)id, len, (unsigned char *)half);
+    return half[0] | 1;
+}
+
+static int note_early(struct ledger *l, const char *id, size_t len)
+{
+    if (l->early == NULL && (l->early = calloc(EARLY, sizeof *l->early)) == NULL)
+        return -SQLITE_NOMEM;
+    uint64_t hash = early_hash(id, len);
+    l->early[hash >> 1 & (EARLY - 1)] = hash;
+    return 0;
+}
+
+static bool came_early(const struct ledger *l, const char *id)
+{
+    uint64_t hash = early_hash(id, strlen(id));
+
+    return l->early != NULL && l->early[hash >> 1 & (EARLY - 1)] == hash;
+}
+
+/* Those of the log's end. */
+static int load_early(struct ledger *l)
+{
+    static const char sql[] =
+        "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
+        " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
+        " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
+    sqlite3_stmt *stmt;
+    int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *id = (const char *)sqlite3_column_text(stmt, 0);
+        if (id != NULL && (rc = note_early(l, id, (size_t)sqlite3_column_bytes(stmt, 0))) != 0)
+            break;
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
+}
+
 int ledger_count_reservations(struct ledger *l)
 {
-    int rc = store_number(l->store, "SELECT count(*) FROM reservation", &l->reservations_known);
+    int rc = l->running ? 0 : load_early(l);
+
+    if (rc == 0)
+        rc = store_number(l->store, "SELECT count(*) FROM reservation", &l->reservations_known);
 
     if (rc == 0)
         rc = store_number(l->store, "SELECT count(*) FROM reservation WHERE state=0", &l->reservations_open);
@@ -355,7 +410,7 @@ static void deny(struct ledger *l, const struct reach *r, struct order *o)
         o->verdict.opens_ms = WINDOW_NEVER;
     } else {
         o->verdict.opens_ms = ledger_opens_ms(l, c, r->amount);
-        amount_text(c->budget->def->unit, r->amount, need);
+        verdict_amount_text(c->budget->def->unit, r->amount, need);
         snprintf(text, sizeof text, "%.380s; this call may take %s", o->verdict.text, need);
     }
     o->verdict.action = ACTION_BLOCK;
@@ -482,6 +537,10 @@ int ledger_admit(struct ledger *l, struct order *o)
     int rc = find(l, o->id, strlen(o->id), &f);
     if (rc != 0)
         return rc < 0 ? rc : answer_again(o, &f);
+    if (came_early(l, o->id)) {
+        o->status = ORDER_SETTLED;
+        return 0;
+    }
     if (l->options.open_max > 0 && l->reservations_open >= l->options.open_max) {
         o->status = ORDER_BUSY;
         return 0;
@@ -599,15 +658,27 @@ int ledger_renew(struct ledger *l, struct order *o)
     return rc != 0 ? rc : plan_expiry(l);
 }
 
-int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms)
+/* It is kept as long as a row of the log names it: the row counts at its admission. */
+static int note_row(struct ledger *l, const struct found *f, int64_t id)
+{
+    sqlite3_bind_int64(l->sql->name, 1, f->nr);
+    sqlite3_bind_int64(l->sql->name, 2, id);
+    return store_run(l->sql->name);
+}
+
+int ledger_reservation(struct ledger *l, const struct log_row *row, const struct event *e,
+                       int64_t *admitted_ms)
 {
     struct change c = { .to = DROP };
     struct found f;
-    int rc = find(l, id, len, &f);
+    int rc = l->reservations_known > 0 ? find(l, row->reservation, row->reservation_len, &f) : 0;
+    bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc;
+        return rc == 0 && settles ? note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
+    if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
+        return rc;
     if (!settles || f.state == BY_EVENT)
         return 1;
     l->tally.settled++;

@@ -12,9 +12,9 @@
 #define LEDGER_RECALL_MAX 6           /* accounts of a combination that are remembered */
 
 struct ledger_statements {
-    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_watermark;
+    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_checkpoint, *save_watermark;
     sqlite3_stmt *dims, *session;
-    sqlite3_stmt *find, *subject, *add, *end, *renew, *add_posting, *postings, *drop_postings, *set_kind,
+    sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings, *set_kind,
         *due, *next_due;
     sqlite3_stmt *add_alert;
 };
@@ -65,9 +65,11 @@ int ledger_expire(struct ledger *l);
 int ledger_admit(struct ledger *l, struct order *o);
 int ledger_settle(struct ledger *l, struct order *o);
 int ledger_renew(struct ledger *l, struct order *o);
-/* Whether there is such a reservation and when it was admitted; settles: an event has come for it, with a
- * final record. 1, 0: there is none, or a negative SQLite code. */
-int ledger_reservation(struct ledger *l, const char *id, size_t len, bool settles, int64_t *admitted_ms);
+/* Whether there is such a reservation and when it was admitted. e: the event that has just come for it with
+ * this row; one with a final record settles it. NULL: the row is read again. 1, 0: there is none, or a
+ * negative SQLite code. */
+int ledger_reservation(struct ledger *l, const struct log_row *row, const struct event *e,
+                       int64_t *admitted_ms);
 void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
 
 /* ledger_recount.c: budgets as they stand in the file, on any connection. */

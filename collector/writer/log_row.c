@@ -123,24 +123,56 @@ static int step(struct log_reader *r, int kind)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
-int log_reader_open(struct log_reader *r, sqlite3 *db, int64_t first_id, int64_t last_id)
+/* kind -1: all of them. */
+static int open_kinds(struct log_reader *r, sqlite3 *db, int kind, int64_t first_id, int64_t last_id)
 {
-    int rc;
-
     *r = (struct log_reader){ .kind = -1, .known = calloc(DIMS_KNOWN, sizeof *r->known) };
     forget_nums(r->num);
-    rc = r->known == NULL ? -SQLITE_NOMEM
-                          : prepare(db, "SELECT rollup, status FROM dims WHERE id=?", &r->dims);
+    int rc = r->known == NULL ? -SQLITE_NOMEM
+                              : prepare(db, "SELECT rollup, status FROM dims WHERE id=?", &r->dims);
+    for (int k = 0; rc == 0 && k < KINDS; k++)
+        if (kind < 0 || k == kind)
+            rc = prepare(db, scans[k], &r->stmt[k]);
+    if (rc == 0)
+        rc = log_reader_seek(r, first_id, last_id);
+    if (rc != 0)
+        log_reader_close(r);
+    return rc;
+}
+
+int log_reader_open(struct log_reader *r, sqlite3 *db, int64_t first_id, int64_t last_id)
+{
+    return open_kinds(r, db, -1, first_id, last_id);
+}
+
+int log_reader_open_kind(struct log_reader *r, sqlite3 *db, enum log_kind kind, int64_t first_id,
+                         int64_t last_id)
+{
+    return open_kinds(r, db, (int)kind, first_id, last_id);
+}
+
+int log_reader_seek(struct log_reader *r, int64_t first_id, int64_t last_id)
+{
+    int rc = 0;
+
+    log_reader_rest(r);
     for (int kind = 0; rc == 0 && kind < KINDS; kind++) {
-        if ((rc = prepare(db, scans[kind], &r->stmt[kind])) != 0)
-            break;
+        if (r->stmt[kind] == NULL)
+            continue;
         sqlite3_bind_int64(r->stmt[kind], 1, first_id);
         sqlite3_bind_int64(r->stmt[kind], 2, last_id);
         rc = step(r, kind);
     }
-    if (rc != 0)
-        log_reader_close(r);
     return rc;
+}
+
+void log_reader_rest(struct log_reader *r)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        sqlite3_reset(r->stmt[kind]);
+        r->next[kind] = INT64_MAX;
+    }
+    r->kind = -1;
 }
 
 void log_reader_close(struct log_reader *r)

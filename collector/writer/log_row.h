@@ -40,7 +40,7 @@ struct log_row {
 
 /* Reads the log again, all kinds in the order of ids. */
 struct log_reader {
-    sqlite3_stmt *stmt[3], *dims; /* owned; by enum log_kind */
+    sqlite3_stmt *stmt[3], *dims; /* owned; by enum log_kind; NULL: that kind is not read */
     int64_t next[3];              /* the id that each kind stands at; INT64_MAX: at its end */
     int kind;                     /* whose row was given last; -1: none */
     struct log_dims *known;       /* owned; what was asked of dims before */
@@ -50,6 +50,13 @@ struct log_reader {
 /* Rows with first_id <= id <= last_id. Works on any connection, the read-only too. 0 or a negative
  * SQLite code; close is due only after 0. */
 int log_reader_open(struct log_reader *r, sqlite3 *db, int64_t first_id, int64_t last_id);
+/* The same of one kind only. */
+int log_reader_open_kind(struct log_reader *r, sqlite3 *db, enum log_kind kind, int64_t first_id,
+                         int64_t last_id);
+/* Other rows with what is prepared; on failure the reader may be tried again, or closed. */
+int log_reader_seek(struct log_reader *r, int64_t first_id, int64_t last_id);
+/* Reads no more, until the next seek: nothing of the file is held. */
+void log_reader_rest(struct log_reader *r);
 /* 1: *out is filled, until the next call; 0: no more; else a negative SQLite code. */
 int log_reader_next(struct log_reader *r, struct log_row *out);
 void log_reader_close(struct log_reader *r);

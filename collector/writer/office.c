@@ -51,9 +51,9 @@ int office_refuse(struct office_desk *d, int status, const char *detail)
 
 int office_wrong(struct office_desk *d, const char *field, const char *value, const char *expected)
 {
-    char detail[512];
+    char detail[128];
 
-    snprintf(detail, sizeof detail, "%.80s: \"%.120s\" where %.280s was expected", field, value, expected);
+    snprintf(detail, sizeof detail, "wrong %.80s", field);
     d->status = 400;
     d->answer = problem(400, "Bad request", detail);
     json_object_set_new(d->answer, "field", office_string(field));

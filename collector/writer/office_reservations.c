@@ -9,6 +9,7 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX     10000
+#define TOKENS_MAX   1000000000000
 
 /* --------------------------------------------------------------------- subjects */
 
@@ -161,27 +162,37 @@ static const char *admit_status(enum order_status s)
     return names[s];
 }
 
+static int add_shadows(struct office_desk *d, const struct subject *who)
+{
+    struct reach reach[LEDGER_REACH_MAX];
+    int count = ledger_reach(d->l, 0, who, reach);
+
+    if (count >= 0)
+        json_object_set_new(d->answer, "shadow", shadows(d->l, who, reach, count));
+    return count < 0 ? count : 0;
+}
+
 int office_admit(struct office_desk *d)
 {
     struct order o = { .kind = ORDER_ADMIT, .prompt_tokens = UNKNOWN, .max_tokens = UNKNOWN };
     msgpack_sbuffer tags;
 
-    if (!take_id(d, &o, true) ||
-        take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
-        take_number(d, "prompt_tokens", 0, 1000000000000, &o.prompt_tokens) != 0 ||
-        take_number(d, "max_tokens", 0, 1000000000000, &o.max_tokens) != 0)
+    if (!take_id(d, &o, true) || take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
+        take_number(d, "prompt_tokens", 0, TOKENS_MAX, &o.prompt_tokens) != 0 ||
+        take_number(d, "max_tokens", 0, TOKENS_MAX, &o.max_tokens) != 0)
         return 0;
     subject_of(d, &o.who, &tags);
     int rc = ledger_admit(d->l, &o);
+    if (rc == 0) {
+        d->answer = verdict_json(&o.verdict);
+        json_object_set_new(d->answer, "id", office_string(o.id));
+        json_object_set_new(d->answer, "status", json_string(admit_status(o.status)));
+        json_object_set_new(d->answer, "expires_ms", office_time(o.expires_ms));
+        json_object_set_new(d->answer, "reserved_nanousd", office_num(o.reserved_nanousd));
+        rc = add_shadows(d, &o.who);
+    }
     msgpack_sbuffer_destroy(&tags);
-    if (rc != 0)
-        return rc;
-    d->answer = verdict_json(&o.verdict);
-    json_object_set_new(d->answer, "id", office_string(o.id));
-    json_object_set_new(d->answer, "status", json_string(admit_status(o.status)));
-    json_object_set_new(d->answer, "expires_ms", office_time(o.expires_ms));
-    json_object_set_new(d->answer, "reserved_nanousd", office_num(o.reserved_nanousd));
-    return 0;
+    return rc;
 }
 
 static const struct {
@@ -210,7 +221,7 @@ int office_settle(struct office_desk *d)
     if (!take_id(d, &o, false))
         return 0;
     for (size_t i = 0; i < sizeof usage / sizeof *usage; i++)
-        if (take_number(d, usage[i].name, 0, 10000000000000, &o.num[usage[i].num]) != 0)
+        if (take_number(d, usage[i].name, 0, 10 * TOKENS_MAX, &o.num[usage[i].num]) != 0)
             return 0;
     int rc = ledger_settle(d->l, &o);
     if (rc != 0)
@@ -241,19 +252,52 @@ int office_renew(struct office_desk *d)
     return 0;
 }
 
+/* ------------------------------------------------------------------------ list */
+
+static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
+{
+    for (size_t i = 0; i < l->budget_count; i++)
+        if (l->budgets[i]->id == id)
+            return l->budgets[i];
+    return NULL; /* it has ended */
+}
+
+static json_t *posting_json(const struct ledger_budget *b, sqlite3_stmt *stmt)
+{
+    static const char *const kinds[] = { "reserved", "presumed", "told" };
+    char key[512];
+
+    budget_key_text(b->def, sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1), key,
+                    sizeof key);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I}", "budget", b->def->name, "key", key, "start_ms",
+                     (json_int_t)sqlite3_column_int64(stmt, 2), "kind", kinds[sqlite3_column_int(stmt, 3)],
+                     "amount", (json_int_t)sqlite3_column_int64(stmt, 4));
+}
+
+/* What a reservation holds, in place of its number. */
+static int add_postings(struct office_desk *d, json_t *reservation)
+{
+    sqlite3_stmt *stmt = d->l->sql->postings;
+    json_t *list = json_array();
+    int rc;
+
+    sqlite3_bind_int64(stmt, 1, json_integer_value(json_object_get(reservation, "nr")));
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const struct ledger_budget *b = budget_of(d->l, sqlite3_column_int64(stmt, 0));
+        if (b != NULL)
+            json_array_append_new(list, posting_json(b, stmt));
+    }
+    sqlite3_reset(stmt);
+    json_object_del(reservation, "nr");
+    json_object_set_new(reservation, "postings", list);
+    return rc == SQLITE_DONE ? 0 : -rc;
+}
+
 int office_reservations(struct office_desk *d)
 {
     static const char sql[] =
-        "SELECT id, CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'told' WHEN 2 THEN 'settled' WHEN 3 THEN "
-        "'released'"
-        " ELSE 'expired' END AS state, admitted_ms, expires_ms, nanousd, tokens, subject AS subject_json,"
-        " (SELECT json_group_array(json_object('budget', b.name, 'key_hex', hex(p.key), 'start_ms', "
-        "p.start_ms,"
-        "  'kind', CASE p.kind WHEN 0 THEN 'reserved' WHEN 1 THEN 'presumed' ELSE 'told' END, 'amount', "
-        "p.amount))"
-        "  FROM reservation_posting p JOIN budget b ON b.id = p.budget WHERE p.reservation = r.nr) AS "
-        "postings_json"
-        " FROM reservation r WHERE state = 0 ORDER BY expires_ms LIMIT ?";
+        "SELECT nr, id, 'open' AS state, admitted_ms, expires_ms, nanousd, tokens,"
+        " subject AS subject_json FROM reservation WHERE state = 0 ORDER BY expires_ms LIMIT ?";
     int64_t most = office_number(d, "limit", LIST_DEFAULT);
     json_t *list = json_array();
     int rc = office_rows(d, list, sql, "i",
@@ -261,6 +305,8 @@ int office_reservations(struct office_desk *d)
                          : most > LIST_MAX ? (int64_t)LIST_MAX
                                            : most);
 
+    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
+        rc = add_postings(d, json_array_get(list, i));
     d->answer = json_pack("{s:I, s:o}", "open", (json_int_t)d->l->reservations_open, "reservations", list);
     return rc;
 }

@@ -21,43 +21,58 @@ static const char *needed(struct office_desk *d, const char *name, const char *e
 
 /* --------------------------------------------------------------------- raises */
 
-int office_allow(struct office_desk *d)
+/* A number in the budget's unit, or a text as +5usd. */
+static bool take_amount(const struct office_desk *d, const struct budget *def, int64_t *out)
 {
-    const char *name = needed(d, "budget", "the name of a budget"), *key = office_text(d, "key");
-    const char *amount_given = name != NULL ? needed(d, "amount", "an amount as +5usd") : NULL;
-    const char *reason = amount_given != NULL ? needed(d, "reason", "why, in up to 255 bytes") : NULL;
-    int64_t for_ms = office_number(d, "for_ms", 0), amount;
+    const char *text = office_text(d, "amount");
+    enum unit unit = def->unit;
 
-    if (reason == NULL)
-        return 0;
-    const struct ledger_budget *b = ledger_budget_named(d->l, name);
-    if (b == NULL)
-        return office_refuse(d, 404, "there is no budget of this name");
-    enum unit unit = b->def->unit;
-    if (!amount_parse(amount_given + (amount_given[0] == '+'), &unit, &amount) || unit != b->def->unit ||
-        amount <= 0)
-        return office_wrong(d, "amount", amount_given,
-                            "an amount above 0 in the budget's unit, as +5usd, +200k tokens");
-    if (for_ms < FOR_MIN_MS || for_ms > FOR_MAX_MS)
-        return office_wrong(d, "for_ms", "", "from a second to 366 days");
-    int64_t until_ms = d->l->now_ms + for_ms;
-    const char *author = office_text(d, "author");
+    if (text == NULL)
+        *out = office_number(d, "amount", 0);
+    else if (!amount_parse(text + (text[0] == '+'), &unit, out) || unit != def->unit)
+        return false;
+    return *out > 0;
+}
+
+static int add_allowance(struct office_desk *d, const struct ledger_budget *b, int64_t amount,
+                         int64_t until_ms)
+{
+    const char *name = b->def->name, *key = office_text(d, "key"), *author = office_text(d, "author");
+    const char *reason = office_text(d, "reason");
     int rc = office_run(d, NULL,
                         "INSERT INTO allowance (budget, key, amount, from_ms, until_ms, author, reason)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?)",
                         "ssiiiss", name, key, amount, d->l->now_ms, until_ms, author != NULL ? author : "",
                         reason);
     int64_t id = sqlite3_last_insert_rowid(d->l->store->db);
-    if (rc == 0)
-        rc = office_note(d, "allowed",
-                         json_pack("{s:I, s:s, s:s?, s:I, s:I, s:s}", "id", (json_int_t)id, "budget", name,
-                                   "key", key, "amount", (json_int_t)amount, "until_ms", (json_int_t)until_ms,
-                                   "reason", reason));
-    d->reload = true;
+
     d->answer = json_pack("{s:I, s:s, s:s?, s:I, s:s, s:I}", "id", (json_int_t)id, "budget", name, "key", key,
-                          "amount", (json_int_t)amount, "unit", unit_name((int)unit), "until_ms",
+                          "amount", (json_int_t)amount, "unit", unit_name((int)b->def->unit), "until_ms",
                           (json_int_t)until_ms);
-    return rc;
+    if (rc != 0)
+        return rc;
+    d->reload = true;
+    json_t *detail = json_deep_copy(d->answer);
+    json_object_set_new(detail, "reason", office_string(reason));
+    return office_note(d, "allowed", detail);
+}
+
+int office_allow(struct office_desk *d)
+{
+    const char *name = needed(d, "budget", "the name of a budget");
+    int64_t for_ms = office_number(d, "for_ms", 0), amount;
+
+    if (name == NULL || needed(d, "reason", "why, in up to 255 bytes") == NULL)
+        return 0;
+    const struct ledger_budget *b = ledger_budget_named(d->l, name);
+    if (b == NULL)
+        return office_refuse(d, 404, "there is no budget of this name");
+    if (!take_amount(d, b->def, &amount))
+        return office_wrong(d, "amount", office_text(d, "amount") != NULL ? office_text(d, "amount") : "",
+                            "an amount above 0 in the budget's unit, as +5usd, +200k tokens");
+    if (for_ms < FOR_MIN_MS || for_ms > FOR_MAX_MS)
+        return office_wrong(d, "for_ms", "", "from a second to 366 days");
+    return add_allowance(d, b, amount, d->l->now_ms + for_ms);
 }
 
 int office_allowances(struct office_desk *d)

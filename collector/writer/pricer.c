@@ -27,7 +27,9 @@ int pricer_init(struct pricer *p, struct store *store, const struct price_list *
              " AND rates=?",
              &p->find)) != 0)
         return rc;
-    return store_prepare(store, "INSERT INTO price VALUES(NULL,?,?,?,?,?)", &p->add);
+    if ((rc = store_prepare(store, "INSERT INTO price VALUES(NULL,?,?,?,?,?)", &p->add)) != 0)
+        return rc;
+    return store_prepare(store, "SELECT provider, model, ifnull(status, 0) FROM dims WHERE id=?", &p->names);
 }
 
 void pricer_fini(struct pricer *p)
@@ -86,7 +88,12 @@ static int row_of(struct pricer *p, const struct price *price, int64_t *row)
 
 /* ------------------------------------------------------------------ pricing */
 
-static int meet(struct pricer *p, struct pricer_slot *slot, uint32_t dims, const struct pricer_names *names,
+struct names {
+    struct slice provider, model;
+    uint8_t status;
+};
+
+static int meet(struct pricer *p, struct pricer_slot *slot, uint32_t dims, const struct names *names,
                 int64_t ts_ms)
 {
     struct price_found found;
@@ -144,7 +151,7 @@ int pricer_price(struct pricer *p, uint32_t dims, struct slice wire, int64_t ts_
     if (!knows(slot, dims, ts_ms)) {
         struct dims_names read;
         dims_names_read(wire, &read);
-        struct pricer_names names = { read.text[DIM_provider], read.text[DIM_model], read.code[DIM_status] };
+        struct names names = { read.text[DIM_provider], read.text[DIM_model], read.code[DIM_status] };
         int rc = meet(p, slot, dims, &names, ts_ms);
         if (rc != 0)
             return rc;
@@ -153,8 +160,31 @@ int pricer_price(struct pricer *p, uint32_t dims, struct slice wire, int64_t ts_
     return 0;
 }
 
-int pricer_price_again(struct pricer *p, uint32_t dims, const struct pricer_names *names, int64_t ts_ms,
-                       int64_t *num)
+static struct slice column_slice(sqlite3_stmt *stmt, int at)
+{
+    const uint8_t *text = sqlite3_column_text(stmt, at);
+
+    return (struct slice){ text, (uint32_t)sqlite3_column_bytes(stmt, at) };
+}
+
+static int meet_again(struct pricer *p, struct pricer_slot *slot, uint32_t dims, int64_t ts_ms)
+{
+    struct names names = { 0 };
+
+    sqlite3_bind_int64(p->names, 1, dims);
+    int rc = sqlite3_step(p->names);
+    if (rc == SQLITE_ROW)
+        names = (struct names){ column_slice(p->names, 0), column_slice(p->names, 1),
+                                (uint8_t)sqlite3_column_int(p->names, 2) };
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+        rc = meet(p, slot, dims, &names, ts_ms);
+    else
+        rc = -rc;
+    sqlite3_reset(p->names);
+    return rc;
+}
+
+int pricer_price_again(struct pricer *p, uint32_t dims, int64_t ts_ms, int64_t *num)
 {
     struct pricer_slot *slot = slot_of(p, dims);
     int rc = 0;
@@ -162,7 +192,7 @@ int pricer_price_again(struct pricer *p, uint32_t dims, const struct pricer_name
     if (p->list == NULL)
         return 0;
     if (!knows(slot, dims, ts_ms))
-        rc = meet(p, slot, dims, names, ts_ms);
+        rc = meet_again(p, slot, dims, ts_ms);
     if (rc == 0)
         set(slot, num);
     return rc;

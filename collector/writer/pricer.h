@@ -20,7 +20,7 @@ struct pricer {
     struct store *store;           /* borrowed */
     const struct price_list *list; /* borrowed; NULL: nothing is priced */
     struct pricer_slot *slots;     /* owned */
-    sqlite3_stmt *find, *add;
+    sqlite3_stmt *find, *add, *names;
 };
 
 /* 0 or a negative SQLite code. */
@@ -39,12 +39,7 @@ void pricer_use(struct pricer *p, const struct price_list *list);
  */
 int pricer_price(struct pricer *p, uint32_t dims, struct slice wire, int64_t ts_ms, int64_t *num);
 
-/* The same of a row that is read again, by the names that stand in dims. */
-struct pricer_names {
-    struct slice provider, model;
-    uint8_t status;
-};
-int pricer_price_again(struct pricer *p, uint32_t dims, const struct pricer_names *names, int64_t ts_ms,
-                       int64_t *num);
+/* The same of a row that is read again: its names are those that stand in dims. */
+int pricer_price_again(struct pricer *p, uint32_t dims, int64_t ts_ms, int64_t *num);
 
 #endif

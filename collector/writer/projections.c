@@ -103,26 +103,36 @@ int projections_row(struct projections *p, const struct log_row *row, const stru
     return tell(p, row, e);
 }
 
-int projections_retract(struct projections *p, const struct log_row *row)
+int projections_retract_sums(struct projections *p, const struct log_row *row)
 {
     int rc = rollup_retract(&p->rollup, row);
 
     if (rc == 0)
         rc = session_totals_retract(&p->sessions, row);
-    if (rc == 0)
-        rc = ledger_retract(&p->ledger, row);
     return rc != 0 ? rc : meter_retract(p->meter, row);
 }
 
-int projections_restore(struct projections *p, const struct log_row *row)
+int projections_retract(struct projections *p, const struct log_row *row)
+{
+    int rc = ledger_retract(&p->ledger, row);
+
+    return rc != 0 ? rc : projections_retract_sums(p, row);
+}
+
+int projections_restore_sums(struct projections *p, const struct log_row *row)
 {
     int rc = rollup_restore(&p->rollup, row);
 
     if (rc == 0)
         rc = session_totals_restore(&p->sessions, row);
-    if (rc == 0)
-        rc = ledger_restore(&p->ledger, row);
     return rc != 0 ? rc : meter_restore(p->meter, row);
+}
+
+int projections_restore(struct projections *p, const struct log_row *row)
+{
+    int rc = projections_restore_sums(p, row);
+
+    return rc != 0 ? rc : ledger_restore(&p->ledger, row);
 }
 
 /* ---------------------------------------------------------------- recovery */

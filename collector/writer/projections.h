@@ -45,6 +45,11 @@ int projections_retract(struct projections *p, const struct log_row *row);
 /* A row that has been retracted counts again, as it is now; its id may be at or below any watermark. */
 int projections_restore(struct projections *p, const struct log_row *row);
 
+/* The same but for the ledger: a call that is priced anew and that budgets are not to be told of, or whose
+ * telling is somebody else's (repricer.h). */
+int projections_retract_sums(struct projections *p, const struct log_row *row);
+int projections_restore_sums(struct projections *p, const struct log_row *row);
+
 /* Before each commit: what one of them owes to this transaction. */
 int projections_settle(struct projections *p, int64_t now_ms);
 

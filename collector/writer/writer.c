@@ -26,6 +26,7 @@
 #include "ledger_work.h"
 #include "office.h"
 #include "pace.h"
+#include "repricer.h"
 #include "retention.h"
 #include "streams.h"
 
@@ -53,6 +54,7 @@ struct writer {
     struct pace usage, session; /* when the projections are flushed */
     bool retains;               /* something is dropped when it is old */
     struct retention retention;
+    struct repricer repricer;
     struct monotime sizes_due; /* when file and memory are looked at again */
     bool down;                 /* the last transaction failed */
     int64_t retry_ms;          /* the last pause; 0 once events have been stored */
@@ -65,6 +67,7 @@ struct writer {
     struct board_stand *stand; /* borrowed; NULL */
     struct counting *counting; /* owned; NULL: nothing is being counted */
     bool counted;              /* its order has come */
+    bool count_failed;         /* and said so */
     struct monotime count_due;
     char *path, *zone; /* owned */
 };
@@ -256,10 +259,28 @@ static void plan_flush(struct writer *w)
 
 /* ------------------------------------------------------------------- orders */
 
+static int serve_office(struct writer *w, struct order *o)
+{
+    if (strcmp(o->op, "reprice") != 0 && strcmp(o->op, "repricing") != 0)
+        return office_serve(&w->journal.projections.ledger, o);
+    o->answer = repricer_serve(&w->repricer, o->op, o->request, wall_ms(), &o->http_status);
+    return 0;
+}
+
+/* The configuration's budgets, policies and prices. */
+static int take_file(struct writer *w, const struct ledger_file *file)
+{
+    struct ledger *l = &w->journal.projections.ledger;
+    int rc = ledger_put_file(l, file);
+
+    l->options.prices = file->prices;
+    pricer_use(&w->journal.pricer, file->prices);
+    return rc != 0 ? rc : ledger_reload(l);
+}
+
 static int serve(struct writer *w, struct order *o)
 {
     struct ledger *l = &w->journal.projections.ledger;
-    int rc;
 
     switch (o->kind) {
     case ORDER_ADMIT:
@@ -269,12 +290,12 @@ static int serve(struct writer *w, struct order *o)
     case ORDER_RENEW:
         return ledger_renew(l, o);
     case ORDER_OFFICE:
-        return office_serve(l, o);
+        return serve_office(w, o);
     case ORDER_BUDGETS:
-        rc = ledger_put_file(l, o->what);
-        return rc != 0 ? rc : ledger_reload(l);
+        return take_file(w, o->what);
     case ORDER_COUNTED:
         w->counted = true;
+        w->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(l, o->what) : 0;
     }
     return 0;
@@ -295,7 +316,8 @@ static void answer_orders(struct writer *w, bool busy)
     w->order_count = 0;
 }
 
-/* What a thread has counted is in; or it could not be, and is tried again. */
+/* What a thread has counted is in; or it could not be, and is tried again. Budgets that came meanwhile are
+ * next. */
 static void end_counting(struct writer *w)
 {
     if (!w->counted)
@@ -303,8 +325,7 @@ static void end_counting(struct writer *w)
     counting_stop(w->counting);
     w->counting = NULL;
     w->counted = false;
-    w->count_due =
-        mono_after(mono_now(), ledger_wants_count(&w->journal.projections.ledger) ? COUNT_AGAIN_MS : 0);
+    w->count_due = mono_after(mono_now(), w->count_failed ? COUNT_AGAIN_MS : 0);
 }
 
 /* Budgets whose past is not counted: from a clean beginning, as of now. */
@@ -503,6 +524,18 @@ static void publish_deleted(struct writer *w)
     w->journal.quarantined -= t->rows[RETAIN_QUARANTINE];
 }
 
+/* What reservations were told to have come to stands elsewhere now. */
+static int read_ledger_again(struct writer *w)
+{
+    int rc = store_begin(&w->store);
+
+    if (rc == 0 && (rc = ledger_reload(&w->journal.projections.ledger)) == 0)
+        rc = store_commit(&w->store);
+    if (rc != 0)
+        store_rollback(&w->store);
+    return rc;
+}
+
 /* One small slice of what is too old, between two transactions. */
 static void drop_old(struct writer *w)
 {
@@ -512,6 +545,8 @@ static void drop_old(struct writer *w)
     if (!w->retains || w->down || !retention_is_due(&w->retention))
         return;
     int rc = retention_step(&w->retention, wall_ms(), &more);
+    if (rc == 0 && w->retention.tally.told > 0)
+        rc = read_ledger_again(w);
     if (rc != 0) {
         fail(w, rc);
         return;
@@ -519,6 +554,37 @@ static void drop_old(struct writer *w)
     histogram_add(&w->counters->retention_us, mono_us() - began_us);
     count_set(&w->counters->retention_busy, more);
     publish_deleted(w);
+    checkpoint(w);
+    publish_gauges(w);
+    look_at_sizes(w);
+}
+
+/* ---------------------------------------------------------------- repricing */
+
+/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they
+ * had. */
+static int reprice_ledger(void *ledger, const struct log_row *row, int sign, bool counts)
+{
+    if (!counts)
+        ledger_stay(ledger);
+    int rc = sign < 0 ? ledger_retract(ledger, row) : ledger_restore(ledger, row);
+    ledger_follow(ledger);
+    return rc;
+}
+
+/* One small slice of a run, between two transactions. */
+static void reprice(struct writer *w)
+{
+    if (w->down || !repricer_is_due(&w->repricer))
+        return;
+    int rc = repricer_step(&w->repricer, wall_ms());
+    if (rc != 0) {
+        fail(w, rc);
+        return;
+    }
+    plan_flush(w);
+    ticker_tick(w->commits);
+    publish_board(w);
     checkpoint(w);
     publish_gauges(w);
     look_at_sizes(w);
@@ -540,6 +606,7 @@ static int64_t patience(const struct writer *w)
         return mono_left(w->retry_due);
     int64_t left = sooner(usage_left(w, now_us), pace_left(&w->session, false, now_us));
     left = sooner(left < 0 ? -1 : (left + 999) / 1000, w->retains ? retention_wait_ms(&w->retention) : -1);
+    left = sooner(left, repricer_wait_ms(&w->repricer));
     int64_t due_ms = ledger_due_ms(&w->journal.projections.ledger), now_ms = wall_ms();
     return due_ms == INT64_MAX ? left : sooner(left, due_ms > now_ms ? due_ms - now_ms : 0);
 }
@@ -597,6 +664,7 @@ static void *writer_main(void *arg)
             (w->down ? mono_left(w->retry_due) == 0 : flush_is_due(w) || governor_is_due(w)))
             run_transaction(w, false);
         drop_old(w);
+        reprice(w);
     }
     if (!w->down && projections_are_dirty(&w->journal.projections))
         run_transaction(w, true);
@@ -610,6 +678,7 @@ static void close_all(struct writer *w)
     free(w->path);
     free(w->zone);
     retention_fini(&w->retention);
+    repricer_fini(&w->repricer);
     journal_fini(&w->journal);
     streams_fini(&w->streams);
     store_close(&w->store);
@@ -626,6 +695,7 @@ static int open_all(struct writer *w, const struct writer_options *options, char
         (rc = streams_prune(&w->streams, wall_ms() - options->stream_days * DAY_MS)) != 0 ||
         (rc = journal_init(&w->journal, &w->store, &options->journal)) != 0 ||
         (rc = journal_recover(&w->journal)) != 0 ||
+        (rc = repricer_init(&w->repricer, &w->store, &w->journal.pricer, &w->journal.projections)) != 0 ||
         (w->retains &&
          (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
@@ -659,6 +729,8 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
         close_all(w);
         return rc;
     }
+    w->repricer.ledger = reprice_ledger;
+    w->repricer.ledger_arg = &w->journal.projections.ledger;
     plan_flush(w);
     count_set(&counters->store_writable, 1);
     count_set(&counters->queue_events_limit, (int64_t)queue_capacity(queue));

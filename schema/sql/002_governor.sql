@@ -50,6 +50,7 @@ CREATE TABLE reservation (
     admitted_ms   INTEGER NOT NULL,           -- what comes of it counts in the windows of this time
     expires_ms    INTEGER NOT NULL,
     ended_ms      INTEGER,
+    last_id       INTEGER NOT NULL DEFAULT 0, -- the latest row of the log that names it; 0: none
     tokens        INTEGER,                    -- reserved; NULL: unknown
     nanousd       INTEGER,
     settled_nanousd INTEGER,

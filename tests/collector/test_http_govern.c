@@ -5,11 +5,7 @@
  */
 #include "query_db.h"
 
-#include <arpa/inet.h>
-#include <jansson.h>
-#include <sys/socket.h>
-
-#include "collector/http/server.h"
+#include "http_ask.h"
 
 static struct db db;
 static struct http_server *server;
@@ -26,12 +22,15 @@ static struct {
 static int govern(void *arg, const char *op, const json_t *request, json_t **answer)
 {
     assert_ptr_equal(arg, &governor);
+    pthread_mutex_lock(&hook_lock);
     snprintf(governor.op, sizeof governor.op, "%s", op);
     json_decref(governor.request);
     governor.request = json_deep_copy(request);
     governor.asked++;
     *answer = governor.answer ? json_loads(governor.answer, 0, NULL) : NULL;
-    return governor.status;
+    int status = governor.status;
+    pthread_mutex_unlock(&hook_lock);
+    return status;
 }
 
 static int start(void **state)
@@ -56,52 +55,9 @@ static int stop(void **state)
     return 0;
 }
 
-/* Sends and reads the whole answer. line: "GET /v1/budgets"; headers: each with its end, or "". */
-static const char *ask_server(const struct http_server *s, const char *line, const char *headers,
-                              const char *body)
-{
-    static char answer[1 << 20];
-    static char request[HTTP_BODY_MAX + 4096];
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(http_port(s)) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    size_t used = 0;
-    ssize_t n;
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    int len =
-        snprintf(request, sizeof request,
-                 "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s",
-                 line, headers, strlen(body), body);
-    assert_true(len > 0 && (size_t)len < sizeof request);
-    for (int sent = 0; sent < len; sent += (int)n)
-        assert_true((n = send(fd, request + sent, (size_t)(len - sent), MSG_NOSIGNAL)) > 0);
-    while (used + 1 < sizeof answer && (n = recv(fd, answer + used, sizeof answer - 1 - used, 0)) > 0)
-        used += (size_t)n;
-    answer[used] = 0;
-    close(fd);
-    return answer;
-}
-
 static const char *ask(const char *line, const char *headers, const char *body)
 {
     return ask_server(server, line, headers, body);
-}
-
-static int status_of(const char *answer)
-{
-    return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : -1;
-}
-
-/* The JSON of an answer, owned by the caller. */
-static json_t *json_of(const char *answer)
-{
-    const char *body = strstr(answer, "\r\n\r\n");
-    json_t *value = body ? json_loads(body + 4, 0, NULL) : NULL;
-
-    if (!value)
-        fail_msg("no JSON: %s", answer);
-    return value;
 }
 
 static void answers(int status, const char *json)
@@ -134,7 +90,7 @@ static void test_every_route_asks_the_governor(void **state)
         { "GET /v1/budgets", "", "", "budgets", "{}" },
         { "HEAD /v1/budgets", "", "", "budgets", "{}" },
         { "GET /v1/budgets?cells=3", "", "", "budgets", "{\"cells\":3}" },
-        { "GET /v1/budgets/a.b-c_1", "", "", "budgets", "{\"name\":\"a.b-c_1\"}" },
+        { "GET /v1/budgets/a.b-c_1", "", "", "budgets", "{\"name\":\"a.b-c_1\",\"cells\":20}" },
         { "GET /v1/budgets/a%20b?cells=1000", "", "", "budgets", "{\"name\":\"a b\",\"cells\":1000}" },
         { "PUT /v1/budgets/d", "", "{\"limit\":\"5 usd\",\"window\":\"day\"}", "put_budget",
           "{\"name\":\"d\",\"author\":\"http\",\"definition\":{\"limit\":\"5 "
@@ -213,8 +169,6 @@ static void test_every_route_asks_the_governor(void **state)
     }
 }
 
-/* ------------------------------------------------------------------- what is refused */
-
 static void expect_text(const char *line, const json_t *problem, const char *name, const char *wanted)
 {
     const char *got = json_string_value(json_object_get(problem, name));
@@ -223,6 +177,55 @@ static void expect_text(const char *line, const json_t *problem, const char *nam
         fail_msg("%s: %s is %s where %s was expected", line, name, got ? got : "(none)",
                  wanted ? wanted : "(none)");
 }
+
+/* An amount as text is one of the budget's unit, which is asked for before. */
+static void test_amounts_are_of_the_budgets_unit(void **state)
+{
+    static const struct {
+        const char *unit, *amount;
+        int64_t number; /* 0: refused */
+    } table[] = {
+        { "usd", "5 usd", 5000000000 }, { "usd", "$1,000.50", 1000500000000 },
+        { "usd", "5", 5000000000 },     { "tokens", "200k tokens", 200000 },
+        { "calls", "100 calls", 100 },  { "calls", "7", 7 },
+        { "tokens", "5 usd", 0 },       { "usd", "5 calls", 0 },
+        { "usd", "0 usd", 0 },          { "usd", "-5 usd", 0 },
+        { "usd", "much", 0 },           { "usd", "1e9 usd", 0 },
+    };
+    char budget[128], body[256], request[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        snprintf(budget, sizeof budget, "{\"budgets\":[{\"unit\":\"%s\"}]}", table[i].unit);
+        snprintf(body, sizeof body, "{\"budget\":\"d\",\"amount\":\"%s\",\"for\":\"1h\",\"reason\":\"r\"}",
+                 table[i].amount);
+        answers(200, budget);
+        const char *answer = ask("POST /v1/allowances", "", body);
+        if (table[i].number) {
+            snprintf(request, sizeof request,
+                     "{\"budget\":\"d\",\"amount\":%" PRId64
+                     ",\"for_ms\":3600000,\"reason\":\"r\",\"author\":\"http\"}",
+                     table[i].number);
+            assert_int_equal(governor.asked, 2);
+            governor.asked = 1;
+            expect_asked(body, "allow", request);
+            continue;
+        }
+        json_t *problem = json_of(answer);
+        if (status_of(answer) != 400)
+            fail_msg("%s: %s", body, answer);
+        expect_text(body, problem, "field", "amount");
+        expect_text(body, problem, "value", table[i].amount);
+        expect_text(body, problem, "expected", table[i].unit);
+        json_decref(problem);
+        assert_int_equal(governor.asked, 1);
+        assert_string_equal(governor.op, "budgets");
+    }
+    answers(200, "{\"budgets\":[]}");
+    assert_int_equal(status_of(ask("POST /v1/allowances", "", body)), 404);
+}
+
+/* ------------------------------------------------------------------- what is refused */
 
 static void test_bad_input_is_named(void **state)
 {
@@ -530,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_route_asks_the_governor),
+        cmocka_unit_test(test_amounts_are_of_the_budgets_unit),
         cmocka_unit_test(test_bad_input_is_named),
         cmocka_unit_test(test_bad_parameters_are_named),
         cmocka_unit_test(test_other_methods_are_refused),

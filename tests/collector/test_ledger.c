@@ -277,8 +277,8 @@ static void compare_recount(struct life *h, struct cells *all)
     assert_int_equal(recount_init(&r, h->db.store.db, "UTC", false), 0);
     assert_int_equal(recount_first(&r, &first_id), 0);
     assert_int_equal(recount_rows(&r, first_id, INT64_MAX), 0);
-    for (uint32_t i = 0; i < r.used; i++) {
-        const struct recount_cell *got = &r.cells[i];
+    for (uint32_t i = 0; i < r.cells.used; i++) {
+        const struct recount_cell *got = &r.cells.all[i];
         bool counted = false;
         for (size_t k = 0; k < r.budget_count; k++)
             counted |= r.budgets[k]->id == got->budget && r.budgets[k]->counted;

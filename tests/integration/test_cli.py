@@ -18,10 +18,10 @@ import time
 from harness import SLOWER, TOP, Lab, program, wait_until
 
 ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor", "budgets", "budget", "allow",
-          "allowances", "pause", "resume", "pauses", "check", "audit")
+          "allowances", "pause", "resume", "pauses", "check", "audit", "reprice")
 COMMANDS = ASKING + ("backup", "restore", "rebuild")
 OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"], "budget": ["explain", "b"], "allow": ["b", "+5usd"],
-           "pause": ["agent=a"], "resume": ["agent=a"]}
+           "pause": ["agent=a"], "resume": ["agent=a"], "reprice": ["--from", "-1h"]}
 
 
 class Cli:
@@ -505,7 +505,8 @@ def test_wrong_options_are_named():
                             (["budget"], "budget"), (["budget", "explain"], "budget"), (["budget", "drop", "x"], "drop"),
                             (["budget", "set", "-"], "there is nothing here"), (["allow", "b"], "AMOUNT"), (["allow", "--end", "1", "b"], "--end"),
                             (["pause", "agent"], "agent"), (["pause", "=a"], "=a"), (["resume", "agent="], "agent="), (["check", "x"], "x"),
-                            (["check", "--tag", "a"], "--tag"), (["audit", "x"], "x"), (["pauses", "--al"], "--al")):
+                            (["check", "--tag", "a"], "--tag"), (["audit", "x"], "x"), (["reprice"], "--from"), (["reprice", "--from", "soon"], "soon"), (["prices", "--at", "x"], "--at"),
+                            (["price"], "explain"), (["price", "explain"], "explain"), (["pauses", "--al"], "--al")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)
         for command in ("tail", "usage", "events"):

@@ -50,6 +50,8 @@ const hooks = () =>
 
 const provider = await startProvider(),
   telegram = await startTelegram();
+/* The pages of verdicts beside them stay. */
+const spools = () => readdirSync(spool).filter((name) => !name.endsWith('.verdicts'));
 mkdirSync(spool, { mode: 0o700 });
 const collector = await makeCollector(`${BUILD}/tollgated`, dir);
 const pluginConfig = {
@@ -229,7 +231,7 @@ async function killedGateway() {
   (await seen('cc-flying')).lost = true; /* the call had not ended: there is nothing to tell */
   await gateway.stop('SIGKILL');
   await flying;
-  check('a spool is left over', readdirSync(spool).length > 0);
+  check('a spool is left over', spools().length > 0);
   await collector.start();
   await gateway.start({ diagnostics: false, access: false });
   for (const name of ['cc', 'rs'])
@@ -261,7 +263,7 @@ async function main() {
   await seen('cc-last');
   await gateway.stop('SIGTERM');
   check('a call that was under way at the stop is answered', answeredBy(await last));
-  check('a clean stop leaves no spool', readdirSync(spool));
+  check('a clean stop leaves no spool', spools());
   check(
     "the report's counters are what the recorder saw",
     compare.compareCounters(

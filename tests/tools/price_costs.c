@@ -47,7 +47,7 @@ static void answer(const struct price_list *l, char *f[FIELDS])
 int main(void)
 {
     struct price_list *l;
-    struct fault fault;
+    struct fault fault = { 0 };
     char *line = NULL, *field[FIELDS];
     size_t room = 0;
 
