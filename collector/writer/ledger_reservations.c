@@ -120,6 +120,8 @@ static int load_early(struct ledger *l)
 
     if (rc != 0)
         return rc;
+    free(l->early); /* what has been rolled back did not come */
+    l->early = NULL;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *id = (const char *)sqlite3_column_text(stmt, 0);
         if (id != NULL && (rc = note_early(l, id, (size_t)sqlite3_column_bytes(stmt, 0))) != 0)
@@ -675,7 +677,7 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
     bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc == 0 && settles ? note_early(l, row->reservation, row->reservation_len) : rc;
+        return rc == 0 && e != NULL ? note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
     if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
         return rc;

@@ -217,14 +217,14 @@ static void assert_recounted(struct ledger_db *d, int64_t cells)
     db_flush(d);
     assert_int_equal(recount_init(&r, d->store.db, "UTC", false), 0);
     assert_int_equal(recount_rows(&r, 1, INT64_MAX), 0);
-    assert_int_equal(r.used, cells);
+    assert_int_equal(r.cells.used, cells);
     assert_int_equal(db_ask(&d->store, "SELECT count(*) FROM projection_ledger"), cells);
     sqlite3_stmt *s = db_prepare(&d->store, "SELECT amount FROM projection_ledger WHERE budget=? AND key=?");
-    for (uint32_t i = 0; i < r.used; i++) {
-        sqlite3_bind_int64(s, 1, r.cells[i].budget);
-        sqlite3_bind_blob(s, 2, r.cells[i].key, (int)r.cells[i].key_len, SQLITE_STATIC);
+    for (uint32_t i = 0; i < r.cells.used; i++) {
+        sqlite3_bind_int64(s, 1, r.cells.all[i].budget);
+        sqlite3_bind_blob(s, 2, r.cells.all[i].key, (int)r.cells.all[i].key_len, SQLITE_STATIC);
         assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-        assert_int_equal(sqlite3_column_int64(s, 0), r.cells[i].amount);
+        assert_int_equal(sqlite3_column_int64(s, 0), r.cells.all[i].amount);
         sqlite3_reset(s);
     }
     sqlite3_finalize(s);
