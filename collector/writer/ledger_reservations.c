@@ -428,14 +428,12 @@ static bool has_room(struct ledger *l, struct reach *reach, int count, const str
     for (int i = 0; i < count; i++) {
         const struct account *c = &l->accounts.all[reach[i].account];
         const struct budget *def = c->budget->def;
-        int64_t sum;
         reach[i].amount = e->amount[def->unit];
         if (def->action != ACTION_BLOCK || def->shadow)
             continue;
         bool over = reach[i].amount == UNKNOWN
                         ? def->strict || account_committed(c) >= ledger_allowed(l, c)
-                        : __builtin_add_overflow(account_committed(c), reach[i].amount, &sum) ||
-                              sum > ledger_allowed(l, c);
+                        : amount_add(account_committed(c), reach[i].amount) > ledger_allowed(l, c);
         if (over) {
             deny(l, &reach[i], o);
             return false;

@@ -145,6 +145,18 @@ static void spend(struct ledger_db *d, const char *agent, const char *session, c
     db_call(d, &call);
 }
 
+static void expect_full(const msgpack_object *e)
+{
+    assert_int_equal(e[ACTION].via.u64, ACTION_BLOCK);
+    assert_text(&e[BUDGET], "b");
+    assert_int_equal(e[OPENS].via.u64, DAY_MS);
+    assert_int_equal(e[SPENT].via.u64, 1000);
+    assert_int_equal(e[LIMIT].via.u64, 1000);
+    assert_int_equal(e[UNIT].via.u64, UNIT_TOKENS);
+    assert_int_equal(e[USE_MODEL].type, MSGPACK_OBJECT_NIL);
+    assert_int_equal(e[DELAY].type, MSGPACK_OBJECT_NIL);
+}
+
 /* An account's entry holds for its calls and for no others, whatever bytes its names have. */
 static void test_accounts(void **state)
 {
@@ -175,16 +187,8 @@ static void test_accounts(void **state)
             assert_int_equal(e != NULL, i < 4 && team == i % 2);
             a.value[1] = "free-9";
             assert_null(verdict(&t, false, &a));
-            if (e == NULL)
-                continue;
-            assert_int_equal(e[ACTION].via.u64, ACTION_BLOCK);
-            assert_text(&e[BUDGET], "b");
-            assert_int_equal(e[OPENS].via.u64, DAY_MS);
-            assert_int_equal(e[SPENT].via.u64, 1000);
-            assert_int_equal(e[LIMIT].via.u64, 1000);
-            assert_int_equal(e[UNIT].via.u64, UNIT_TOKENS);
-            assert_int_equal(e[USE_MODEL].type, MSGPACK_OBJECT_NIL);
-            assert_int_equal(e[DELAY].type, MSGPACK_OBJECT_NIL);
+            if (e != NULL)
+                expect_full(e);
         }
     struct asked nobody = { .value = { NULL } };
     assert_non_null(verdict(&t, false, &nobody));
@@ -197,6 +201,20 @@ static void test_accounts(void **state)
     assert_int_equal(t.count, 0);
     told_end(&t);
     db_stop(&d);
+}
+
+/* The entry is about the sessions under the root "s", and that session itself. */
+static void expect_delay_of_root(const msgpack_object *e)
+{
+    struct asked root = { .value = { [0] = "b", [1] = "other", [2] = "s" } };
+
+    assert_int_equal(e[DELAY].via.u64, 7000);
+    assert_int_equal(e[OPENS].type, MSGPACK_OBJECT_NIL);
+    assert_true(holds(&e[CONDITIONS].via.array.ptr[0], &root));
+    root.value[2] = NULL;
+    assert_false(holds(&e[CONDITIONS].via.array.ptr[0], &root));
+    root.value[1] = "s";
+    assert_true(holds(&e[CONDITIONS].via.array.ptr[0], &root));
 }
 
 /* Each action says what is to be done; a shadow says nothing; the harder one counts; roots stand for
@@ -245,14 +263,7 @@ static void test_actions(void **state)
         if (e[ACTION].via.u64 != ACTION_DELAY)
             continue;
         delays++;
-        assert_int_equal(e[DELAY].via.u64, 7000);
-        assert_int_equal(e[OPENS].type, MSGPACK_OBJECT_NIL);
-        struct asked root = { .value = { [0] = "b", [1] = "other", [2] = "s" } };
-        assert_true(holds(&e[CONDITIONS].via.array.ptr[0], &root));
-        root.value[2] = NULL;
-        assert_false(holds(&e[CONDITIONS].via.array.ptr[0], &root));
-        root.value[1] = "s";
-        assert_true(holds(&e[CONDITIONS].via.array.ptr[0], &root));
+        expect_delay_of_root(e);
     }
     assert_int_equal(downgrades, 2);
     assert_int_equal(delays, 1);
