@@ -359,7 +359,7 @@ static int look_at_hot(struct ledger *l)
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {
         uint32_t account = l->accounts.hot[i];
         if ((rc = accounts_roll(&l->accounts, account, l->now_ms)) == 0)
-            rc = ledger_look(l, account, false);
+            rc = ledger_look(l, account, l->running);
     }
     return rc;
 }

@@ -310,7 +310,7 @@ int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms)
         return 0;
     int64_t start_ms = window_start(w, now_ms), first_ms = window_first(w, now_ms);
     bool slides = may_slide(c, first_ms);
-    bool same = c->first_ms == first_ms && c->start_ms == start_ms;
+    bool same = c->first_ms == first_ms && c->start_ms == start_ms, made = c->first_ms == INT64_MAX;
 
     c->start_ms = start_ms;
     c->until_ms = window_end(w, start_ms);
@@ -318,7 +318,10 @@ int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms)
     if (same)
         return 0;
     c->mark = INT64_MIN;
-    c->fresh = !slides;
+    c->fresh |= made;
+    if (c->piece == NULL)
+        c->alerted = 0;
+    c->overrun &= c->piece != NULL;
     if (slides) {
         slide(c, first_ms);
         return 0;

@@ -69,7 +69,7 @@ struct account {
     uint32_t hot;    /* its place in the list of those that do not allow, + 1; 0: it allows */
     uint8_t alerted; /* how many of the budget's thresholds have been told of this window */
     bool dirty, recent;
-    bool fresh;   /* read from the file and not looked at since */
+    bool fresh;   /* read from the file and not looked at since: what it has passed has been told of */
     bool overrun; /* it has been told that it is over its limit */
 
     enum action state;
@@ -132,6 +132,12 @@ static inline int64_t amount_add(int64_t a, int64_t b)
     int64_t sum;
 
     return !__builtin_add_overflow(a, b, &sum) ? sum : a > 0 ? INT64_MAX : -INT64_MAX;
+}
+
+/* Whether its state is to be found out: its window has moved, or what is held of it has changed. */
+static inline bool account_is_stale(const struct account *c)
+{
+    return c->mark == INT64_MIN;
 }
 
 static inline int64_t account_spent(const struct account *c)

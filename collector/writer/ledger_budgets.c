@@ -363,6 +363,14 @@ static int set_counted(struct ledger *l, const struct recount *r)
     return rc;
 }
 
+static bool has_counted(const struct recount *r, int64_t budget)
+{
+    for (size_t i = 0; i < r->budget_count; i++)
+        if (r->budgets[i]->id == budget)
+            return true;
+    return false;
+}
+
 /* A budget may have ended meanwhile: what was counted for it harms nobody. */
 int ledger_counted(struct ledger *l, const struct recount *r)
 {
@@ -374,6 +382,8 @@ int ledger_counted(struct ledger *l, const struct recount *r)
         return rc;
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {
         struct account *c = &l->accounts.all[l->accounts.hot[i]];
+        if (!has_counted(r, c->budget->id))
+            continue;
         c->alerted = 0; /* the table of alerts knows what has been told */
         c->overrun = false;
         rc = ledger_look(l, l->accounts.hot[i], true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "../govern/line.h"
 #include "ledger_limits.h"
 #include "ledger_work.h"
 
@@ -142,8 +143,11 @@ void ledger_pause_verdict(const struct pause *p, struct verdict *out)
                              .spent = UNKNOWN,
                              .limit = UNKNOWN,
                              .opens_ms = WINDOW_NEVER };
-    snprintf(out->text, sizeof out->text, "%s %.160s is paused%s%.200s", subject_field_name(p->field),
-             p->value, p->reason[0] != '\0' ? ": " : "", p->reason);
+    struct line text = line_of(out->text, sizeof out->text);
+    const char *words[] = { subject_field_name(p->field),     " ",      p->value, " is paused",
+                            p->reason[0] != '\0' ? ": " : "", p->reason };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        line_text(&text, words[i]);
 }
 
 void ledger_rule_verdict(const struct rule *r, struct verdict *out)

@@ -37,8 +37,8 @@ static int account_of(struct ledger *l, const struct ledger_budget *b, const str
 
     if (rc == 0)
         l->accounts.all[*out].asked = l->accounts.asking;
-    if (rc == 0 && l->accounts.all[*out].fresh)
-        rc = ledger_look(l, *out, false);
+    if (rc == 0 && account_is_stale(&l->accounts.all[*out]))
+        rc = ledger_look(l, *out, l->running);
     return rc;
 }
 
@@ -97,7 +97,7 @@ static int roll(struct ledger *l, const struct reach *reach, int count)
             continue;
         rc = accounts_roll(&l->accounts, reach[i].account, l->now_ms);
         if (rc == 0)
-            rc = ledger_look(l, reach[i].account, false);
+            rc = ledger_look(l, reach[i].account, l->running);
     }
     return rc;
 }

@@ -266,8 +266,8 @@ static inline const struct account *db_account(struct ledger_db *d, const char *
     assert_non_null(b);
     assert_int_equal(
         accounts_get(&db_ledger(d)->accounts, b, (struct slice){ key, len }, d->now_ms, &account), 0);
-    if (db_ledger(d)->accounts.all[account].fresh)
-        assert_int_equal(ledger_look(db_ledger(d), account, false), 0);
+    if (account_is_stale(&db_ledger(d)->accounts.all[account]))
+        assert_int_equal(ledger_look(db_ledger(d), account, true), 0);
     db_commit(d);
     return &db_ledger(d)->accounts.all[account];
 }

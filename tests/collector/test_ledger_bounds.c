@@ -191,6 +191,88 @@ static void test_a_call_keeps_its_accounts(void **state)
     db_stop(&d);
 }
 
+/* --------------------------------------------------------------------- names */
+
+/* A call whose names are these bytes. */
+static void call_named(struct ledger_db *d, struct made_event *m)
+{
+    enum event_result result;
+
+    m->event.has_id = true;
+    d->calls_made++;
+    memcpy(m->event.id, &d->calls_made, sizeof d->calls_made);
+    m->event.ts_ms = d->now_ms;
+    m->event.num[D_total_tokens] = 7;
+    db_begin(d);
+    assert_int_equal(journal_append(&d->journal, &d->from, &m->event, &result), 0);
+    assert_int_equal(result, EVENT_STORED);
+    db_commit(d);
+}
+
+/* Everything that a recount finds is in the file, and the other way round. */
+static void assert_recounted(struct ledger_db *d, int64_t cells)
+{
+    struct recount r;
+
+    db_flush(d);
+    assert_int_equal(recount_init(&r, d->store.db, "UTC", false), 0);
+    assert_int_equal(recount_rows(&r, 1, INT64_MAX), 0);
+    assert_int_equal(r.cells.used, cells);
+    assert_int_equal(db_ask(&d->store, "SELECT count(*) FROM projection_ledger"), cells);
+    sqlite3_stmt *s = db_prepare(&d->store, "SELECT amount FROM projection_ledger WHERE budget=? AND key=?");
+    for (uint32_t i = 0; i < r.cells.used; i++) {
+        sqlite3_bind_int64(s, 1, r.cells.all[i].budget);
+        sqlite3_bind_blob(s, 2, r.cells.all[i].key, (int)r.cells.all[i].key_len, SQLITE_STATIC);
+        assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int64(s, 0), r.cells.all[i].amount);
+        sqlite3_reset(s);
+    }
+    sqlite3_finalize(s);
+    recount_fini(&r);
+}
+
+/* A name may hold any bytes and be of any length up to the wire's; a tag's name may come twice. */
+static void test_names_of_any_bytes(void **state)
+{
+    static const uint8_t tags[] = { 0x83, 0xa4, 't', 'e', 'a',  'm', 0xa1, 'x', 0xa4, 't', 'e',  'a', 'm',
+                                    0xa3, 'y',  0,   'z', 0xa5, 'o', 't',  'h', 'e',  'r', 0xa1, 'o' };
+    struct made_names names = { .agent_id = "plain" };
+    struct made_event m;
+    struct ledger_db d;
+    char longest[256];
+
+    (void)state;
+    memset(longest, 'n', 255);
+    longest[255] = '\0';
+    db_start(&d, START_MS);
+    db_put(
+        &d,
+        "{\"name\": \"b\", \"limit\": \"10 tokens\", \"window\": \"total\", \"per\": [\"agent\", \"session\","
+        " \"tag.team\", \"tag.other\"]}");
+    db_put(&d, "{\"name\": \"x\", \"limit\": \"10 tokens\", \"window\": \"total\", \"scope\": {\"tag.team\": "
+               "\"x\"}}");
+    made_event(&m, KIND_dispatch, &names);
+    m.used--; /* nil: no tags */
+    memcpy(m.bytes + m.used, tags, sizeof tags);
+    m.event.dims.len += (uint32_t)sizeof tags - 1;
+    call_named(&d, &m);
+    call_named(&d, &m);
+    names = (struct made_names){ .agent_id = longest, .session_id = longest, .tag = longest };
+    made_event(&m, KIND_dispatch, &names);
+    call_named(&d, &m);
+    names = (struct made_names){ .agent_id = "ab", .session_id = "cd" };
+    made_event(&m, KIND_dispatch, &names);
+    for (size_t i = 0; i < m.used; i++)
+        if (m.bytes[i] == 'b' || m.bytes[i] == 'd')
+            m.bytes[i] = 0;
+    call_named(&d, &m);
+    assert_recounted(&d, 3);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 3);
+    db_restart(&d);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 3);
+    db_stop(&d);
+}
+
 /* -------------------------------------------------------------------- clocks */
 
 /* Full in a window, which is over, and comes again when the clock is set back: publishers are told of it,
@@ -293,23 +375,206 @@ static void test_raise_of_a_long_key(void **state)
 
 /* ------------------------------------------------------------ in the middle */
 
-/* As the writer and its thread do it. */
-static void count_the_past(struct ledger_db *d)
+/* As the writer and its thread do it: what is there at the beginning is counted. */
+static void begin_counting(struct ledger_db *d, struct recount *r)
 {
-    struct recount r;
     int64_t first_id;
 
     db_begin(d);
     assert_int_equal(ledger_begin_counting(db_ledger(d)), 0);
     db_commit(d);
-    assert_int_equal(recount_init(&r, d->store.db, "UTC", true), 0);
-    assert_int_equal(recount_first(&r, &first_id), 0);
-    assert_int_equal(recount_rows(&r, first_id, INT64_MAX), 0);
+    assert_int_equal(recount_init(r, d->store.db, "UTC", true), 0);
+    assert_int_equal(recount_first(r, &first_id), 0);
+    assert_int_equal(recount_rows(r, first_id, INT64_MAX), 0);
+}
+
+static void end_counting(struct ledger_db *d, struct recount *r)
+{
     db_begin(d);
-    assert_int_equal(ledger_counted(db_ledger(d), &r), 0);
+    assert_int_equal(ledger_counted(db_ledger(d), r), 0);
     db_commit(d);
-    recount_fini(&r);
+    recount_fini(r);
+}
+
+static void count_the_past(struct ledger_db *d)
+{
+    struct recount r;
+
+    begin_counting(d, &r);
+    end_counting(d, &r);
     assert_false(ledger_wants_count(db_ledger(d)));
+}
+
+/* Another cost for a row. */
+static void price_anew(struct ledger_db *d, int64_t id, int64_t nanousd)
+{
+    struct projections *p = &d->journal.projections;
+    int64_t num[DISPATCH_NUMS];
+    struct log_row row;
+    char sql[96];
+
+    db_begin(d);
+    assert_int_equal(log_row_read(d->journal.read_row, id, num, &row), 1);
+    assert_int_equal(projections_retract(p, &row), 0);
+    snprintf(sql, sizeof sql, "UPDATE dispatch SET cost_nanousd = %lld WHERE id = %lld", (long long)nanousd,
+             (long long)id);
+    db_exec(&d->store, sql);
+    assert_int_equal(log_row_read(d->journal.read_row, id, num, &row), 1);
+    assert_int_equal(projections_restore(p, &row), 0);
+    db_commit(d);
+}
+
+static int64_t spent_of(struct ledger_db *d, const char *budget)
+{
+    return account_spent(db_account(d, budget, NULL));
+}
+
+/* A call whose clock is ahead counts tomorrow: what it passes is told of when that has begun, once. */
+static void test_ahead_of_midnight(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" },
+                              .prompt = 1,
+                              .completion = 1,
+                              .ts_ms = START_MS + DAY_MS + 60000 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS + DAY_MS - 60000);
+    db_put(&d, "{\"name\": \"day\", \"limit\": \"1 usd\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"slide\", \"limit\": \"1 usd\", \"window\": \"sliding 1h\", \"per\": \"agent\"}");
+    for (int i = 0; i < 9; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 0);
+    d.now_ms += 60000;
+    db_account(&d, "day", "a");
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DONE);
+    assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert a JOIN budget b ON b.id = a.budget"
+                                      " WHERE b.name = 'day'"),
+                     2);
+    d.now_ms += 60000;
+    assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DENIED);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 4);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 2);
+    d.now_ms += 600000;
+    call.ts_ms = 0;
+    assert_int_equal(db_settle(&d, "r-1", false, UNKNOWN), ORDER_DONE);
+    db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 6);
+    db_stop(&d);
+}
+
+#define DEFINED(name, more) "{\"name\": \"" name "\", \"limit\": \"50 usd\", " more "}"
+
+/* A budget that comes in the middle has counted what it would have counted from the beginning, also while
+ * calls come, prices change, another budget comes, and the collector restarts. */
+static void test_budgets_in_the_middle(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct recount r;
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, DEFINED("day-1", "\"window\": \"day\""));
+    db_put(&d, DEFINED("slide-1", "\"window\": \"sliding 30h\""));
+    for (int i = 0; i < 60; i++) {
+        db_call(&d, &call);
+        d.now_ms += 3600000;
+    }
+    assert_true(db_put(&d, DEFINED("day-2", "\"window\": \"day\"")));
+    assert_true(db_put(&d, DEFINED("slide-2", "\"window\": \"sliding 30h\"")));
+    assert_true(db_put(&d, DEFINED("now", "\"window\": \"total\", \"counts_from\": \"now\"")));
+    assert_true(db_put(&d, DEFINED("all", "\"window\": \"total\"")));
+    assert_true(
+        db_put(&d, DEFINED("date", "\"window\": \"total\", \"counts_from\": \"2026-11-21T12:00:00Z\"")));
+    db_call(&d, &call);
+    begin_counting(&d, &r);
+    d.now_ms += 1000;
+    db_call(&d, &call);
+    price_anew(&d, 58, 3 * USD / 10); /* one that is being counted */
+    price_anew(&d, 62, 3 * USD / 10); /* and one that has come since */
+    db_put(&d, DEFINED("other", "\"window\": \"day\""));
+    db_flush(&d);
+    db_call(&d, &call);
+    end_counting(&d, &r);
+    assert_true(ledger_wants_count(db_ledger(&d)));
+    begin_counting(&d, &r); /* dies before it is ready */
+    recount_fini(&r);
+    db_restart(&d);
+    db_call(&d, &call);
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "day-1"), (12 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "day-2"), spent_of(&d, "day-1"));
+    assert_int_equal(spent_of(&d, "other"), spent_of(&d, "day-1"));
+    assert_int_equal(spent_of(&d, "slide-1"), (30 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "slide-2"), spent_of(&d, "slide-1"));
+    assert_int_equal(spent_of(&d, "now"), (4 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "all"), (60 + 4 + 2 + 2) * USD / 10);
+    assert_int_equal(spent_of(&d, "date"), (60 - 36 + 4 + 2 + 2) * USD / 10);
+    db_stop(&d);
+}
+
+/* Another limit goes on with what was counted, another scope begins anew. */
+static void test_edits(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    assert_true(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"5 usd\", \"window\": \"day\", \"counts_from\": \"now\"}"));
+    for (int i = 0; i < 4; i++)
+        db_call(&d, &call);
+    int64_t id = db_budget_id(&d, "b");
+    assert_false(db_put(
+        &d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\"}"));
+    assert_int_equal(db_budget_id(&d, "b"), id);
+    assert_int_equal(spent_of(&d, "b"), 4 * USD / 10);
+    assert_int_equal(db_ledger(&d)->accounts.hot_used, 1);
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DENIED);
+    assert_false(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\","
+                   " \"scope\": {\"agent\": \"a\"}}"));
+    assert_int_not_equal(db_budget_id(&d, "b"), id);
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "b"), 4 * USD / 10); /* of this very millisecond */
+    d.now_ms++;
+    assert_false(
+        db_put(&d, "{\"name\": \"b\", \"limit\": \"0.4 usd\", \"window\": \"day\", \"counts_from\": \"now\","
+                   " \"scope\": {\"agent\": \"a*\"}}"));
+    count_the_past(&d);
+    assert_int_equal(spent_of(&d, "b"), 0);
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DONE);
+    db_stop(&d);
+}
+
+/* That a budget has been counted is no reason to tell of others again. */
+static void test_alerts_are_told_once(void **state)
+{
+    struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"slide\", \"limit\": \"1 usd\", \"window\": \"sliding 1h\"}");
+    db_put(&d, "{\"name\": \"day\", \"limit\": \"1 usd\", \"window\": \"day\"}");
+    for (int i = 0; i < 9; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 4);
+    d.now_ms += 300000;
+    db_put(&d, "{\"name\": \"late\", \"limit\": \"1 usd\", \"window\": \"day\"}");
+    count_the_past(&d);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 6);
+    db_restart(&d);
+    db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 9);
+    call.ts_ms = d.now_ms - DAY_MS; /* late: of a window that is over */
+    for (int i = 0; i < 20; i++)
+        db_call(&d, &call);
+    assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM alert"), 9);
+    db_stop(&d);
 }
 
 /* A call of yesterday by its own clock counts where it was admitted, for a budget that comes later too. */
@@ -344,9 +609,14 @@ int main(void)
         TEST(test_never_opens),
         TEST(test_more_accounts_than_places),
         TEST(test_a_call_keeps_its_accounts),
+        TEST(test_names_of_any_bytes),
         TEST(test_clock_set_back),
         TEST(test_raises),
         TEST(test_raise_of_a_long_key),
+        TEST(test_budgets_in_the_middle),
+        TEST(test_edits),
+        TEST(test_ahead_of_midnight),
+        TEST(test_alerts_are_told_once),
         TEST(test_admitted_before_the_budget),
     };
 
