@@ -40,6 +40,7 @@ int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
  * without the budgets that look at sessions. */
 bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count);
 int ledger_match_init(struct ledger *l);
+void ledger_match_fini(struct ledger *l);
 void ledger_match_forget(struct ledger *l);
 
 /* ledger_judge.c: looks at an account: its state, when to look again; alerts: tells of thresholds that have
