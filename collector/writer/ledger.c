@@ -73,10 +73,6 @@ static int prepare(struct ledger *l)
           "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
           " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
           " unknown = unknown + excluded.unknown" },
-        { &s->save_checkpoint,
-          "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-          " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
-          " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
         { &s->add_alert,
           "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
@@ -102,7 +98,7 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
         (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
-        (rc = prepare(l)) != 0 || (rc = subject_reader_open(l->subjects, store->db)) != 0)
+        (rc = prepare(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 || (rc = subject_reader_open(l->subjects, store->db)) != 0)
         return rc;
     return ledger_prepare_reservations(l);
 }
@@ -117,6 +113,7 @@ void ledger_fini(struct ledger *l)
     ledger_match_fini(l);
     free(l->hints);
     free(l->early);
+    booked_fini(&l->booked);
     free(l->sql);
     *l = (struct ledger){ .store = NULL };
 }
@@ -157,19 +154,6 @@ static int save(sqlite3_stmt *stmt, const struct account *c, const struct delta 
     return store_run(stmt);
 }
 
-/* The log changes and the cell does not: the checkpoint says the difference. */
-static int post_to_checkpoint(struct ledger *l, const struct reach *r, const struct posting *p)
-{
-    const struct account *c = &l->accounts.all[r->account];
-    enum unit unit = r->budget->def->unit;
-    struct delta d = { .start_ms = window_start(&r->budget->def->window, p->post_ms),
-                       .amount = -p->sign * p->worth.amount[unit],
-                       .calls = -p->sign,
-                       .unknown = -p->sign * p->worth.unknown[unit] };
-
-    return save(l->sql->save_checkpoint, c, &d);
-}
-
 static int post_to(struct ledger *l, const struct reach *r, const struct posting *p)
 {
     struct account *c = &l->accounts.all[r->account];
@@ -177,8 +161,6 @@ static int post_to(struct ledger *l, const struct reach *r, const struct posting
 
     if (p->post_ms < b->counts_from_ms)
         return 0;
-    if (l->stays)
-        return post_to_checkpoint(l, r, p);
     if (!accounts_post(&l->accounts, r->account, p->post_ms, p->sign * p->worth.amount[b->def->unit], p->sign,
                        p->sign * p->worth.unknown[b->def->unit]))
         return -SQLITE_NOMEM;
@@ -244,6 +226,16 @@ static int time_of(struct ledger *l, const struct log_row *row, const struct eve
     return rc < 0 ? rc : 0;
 }
 
+/* A row that is in the log already: what budgets count of it. */
+static int post_again(struct ledger *l, const struct log_row *row, int64_t post_ms, int sign)
+{
+    int64_t num[DISPATCH_NUMS];
+    struct log_row counted;
+    int rc = booked_row(&l->booked, row, num, &counted);
+
+    return rc < 0 ? rc : post(l, &counted, NULL, post_ms, sign);
+}
+
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e)
 {
     int64_t post_ms;
@@ -255,7 +247,9 @@ int ledger_row(struct ledger *l, const struct log_row *row, const struct event *
     int rc = time_of(l, row, e, &post_ms);
     if (rc != 0 || l->budget_count == 0 || !is_worth(row))
         return rc;
-    if (e != NULL && l->hints != NULL)
+    if (e == NULL)
+        return post_again(l, row, post_ms, 1);
+    if (l->hints != NULL)
         ledger_hint(l, e, row);
     return post(l, row, e, post_ms, 1);
 }
@@ -267,9 +261,9 @@ static int repost(struct ledger *l, const struct log_row *row, int sign)
     if (!is_worth(row) || l->budget_count == 0)
         return 0;
     l->pending++;
-    l->owes |= !l->stays && row->id <= l->watermark;
+    l->owes |= row->id <= l->watermark;
     int rc = time_of(l, row, NULL, &post_ms);
-    return rc != 0 ? rc : post(l, row, NULL, post_ms, sign);
+    return rc != 0 ? rc : post_again(l, row, post_ms, sign);
 }
 
 int ledger_retract(struct ledger *l, const struct log_row *row)
@@ -280,6 +274,20 @@ int ledger_retract(struct ledger *l, const struct log_row *row)
 int ledger_restore(struct ledger *l, const struct log_row *row)
 {
     return repost(l, row, 1);
+}
+
+int ledger_keep(struct ledger *l, const struct log_row *row)
+{
+    return is_worth(row) && l->budget_count > 0 ? booked_keep(&l->booked, row) : 0;
+}
+
+int ledger_adopt(struct ledger *l, const struct log_row *was, const struct log_row *is)
+{
+    int rc = ledger_retract(l, was);
+
+    if (rc == 0)
+        rc = booked_drop(&l->booked, is->id);
+    return rc != 0 ? rc : ledger_restore(l, is);
 }
 
 /* ----------------------------------------------------------------- flushing */
@@ -428,5 +436,7 @@ int ledger_start(struct ledger *l, int64_t now_ms)
     l->pending = 0;
     memset(&l->tally, 0, sizeof l->tally);
     l->running = false;
+    if (rc == 0)
+        rc = booked_recover(&l->booked);
     return rc != 0 ? rc : ledger_restart(l);
 }

@@ -19,6 +19,7 @@
 #include "../govern/policy.h"
 #include "../govern/price_list.h"
 #include "ledger_accounts.h"
+#include "ledger_booked.h"
 #include "log_row.h"
 #include "store.h"
 
@@ -55,7 +56,6 @@ struct ledger {
     int64_t watermark, newest, now_ms;
     uint32_t pending;
     bool running;       /* what is posted now happens now, and is told of; false: it is read again */
-    bool stays;         /* see ledger_stay */
     bool owes, changed; /* see ledger_must_flush; what does not allow has changed since the last board */
     struct accounts accounts;
     struct ledger_budget **budgets; /* owned, and each of them */
@@ -73,6 +73,7 @@ struct ledger {
     struct ledger_hint *hints;     /* owned: the last prompt of sessions */
     uint64_t *early;               /* owned: reservations whose event came before their admission, by hash */
     struct ledger_statements *sql; /* owned */
+    struct booked booked;
     struct subject_reader *subjects; /* owned */
     uint64_t version;                /* of the board */
     struct {
@@ -94,16 +95,10 @@ int ledger_tick(struct ledger *l, int64_t now_ms);
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e);
 int ledger_retract(struct ledger *l, const struct log_row *row);
 int ledger_restore(struct ledger *l, const struct log_row *row);
-/* What is retracted and restored until ledger_follow: what has been counted stays, and the difference between
- * the log and the cells goes into the checkpoint (a price that is corrected without touching budgets). */
-static inline void ledger_stay(struct ledger *l)
-{
-    l->stays = true;
-}
-static inline void ledger_follow(struct ledger *l)
-{
-    l->stays = false;
-}
+/* The cost of a row that counts is going to change: budgets keep what they have counted of it (ledger_booked.h). */
+int ledger_keep(struct ledger *l, const struct log_row *row);
+/* Or they count it as it is now; was: as it stood in the log until now. */
+int ledger_adopt(struct ledger *l, const struct log_row *was, const struct log_row *is);
 bool ledger_must_flush(const struct ledger *l);
 bool ledger_is_full(const struct ledger *l);
 bool ledger_is_dirty(const struct ledger *l);

@@ -92,6 +92,8 @@ int recount_open(struct recount *r, sqlite3 *db)
     if (r->subjects == NULL)
         return -SQLITE_NOMEM;
     int rc = subject_reader_open(r->subjects, db);
+    if (rc == 0)
+        rc = booked_init(&r->booked, db);
     return rc != 0 ? rc
                    : -sqlite3_prepare_v2(db, "SELECT admitted_ms FROM reservation WHERE id=?", -1,
                                          &r->admitted, NULL);
@@ -117,6 +119,7 @@ void recount_fini(struct recount *r)
         subject_reader_close(r->subjects);
     free(r->subjects);
     sqlite3_finalize(r->admitted);
+    booked_fini(&r->booked);
     *r = (struct recount){ .db = NULL };
 }
 
@@ -155,17 +158,20 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
 
 int recount_row(struct recount *r, const struct log_row *row)
 {
+    int64_t num[DISPATCH_NUMS], post_ms;
+    struct log_row counted;
     struct subject who;
     struct worth worth;
-    int64_t post_ms;
     int rc;
 
     if (row->kind != LOG_DISPATCH || !row->counts || row->status == STATUS_blocked || r->budget_count == 0)
         return 0;
     if ((rc = recount_post_ms(r, row, &post_ms)) != 0 ||
-        (rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0)
+        (rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0 ||
+        (rc = booked_row(&r->booked, row, num, &counted)) < 0)
         return rc;
-    worth_of(row, &worth);
+    worth_of(&counted, &worth);
+    rc = 0;
     for (size_t i = 0; rc == 0 && i < r->budget_count; i++)
         rc = count_for(r, r->budgets[i], &who, post_ms, &worth);
     return rc;
@@ -174,12 +180,16 @@ int recount_row(struct recount *r, const struct log_row *row)
 /* The reader is kept: for a few rows its preparing would take longer than its reading. */
 int recount_seek(struct recount *r, int64_t first_id, int64_t last_id)
 {
+    int rc = booked_recover(&r->booked);
+
+    if (rc != 0)
+        return rc;
     if (r->reader != NULL)
         return log_reader_seek(r->reader, first_id, last_id);
     struct log_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return -SQLITE_NOMEM;
-    int rc = log_reader_open_kind(reader, r->db, LOG_DISPATCH, first_id, last_id);
+    rc = log_reader_open_kind(reader, r->db, LOG_DISPATCH, first_id, last_id);
     if (rc != 0)
         free(reader);
     else

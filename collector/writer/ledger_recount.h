@@ -8,6 +8,7 @@
 #define COLLECTOR_LEDGER_RECOUNT_H
 
 #include "ledger_accounts.h"
+#include "ledger_booked.h"
 #include "ledger_cells.h"
 #include "log_row.h"
 
@@ -18,6 +19,7 @@ struct recount {
     struct ledger_cells cells;                             /* what the rows came to */
     struct subject_reader *subjects;                       /* owned */
     sqlite3_stmt *admitted;                                /* owned */
+    struct booked booked;
     struct log_reader *reader;                             /* owned */
     void (*progress)(void *arg, int64_t done, int64_t of); /* NULL: nobody looks */
     void *progress_arg;

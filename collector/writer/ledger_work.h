@@ -12,7 +12,7 @@
 #define LEDGER_RECALL_MAX 64          /* accounts of a combination that are remembered */
 
 struct ledger_statements {
-    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_checkpoint, *save_watermark;
+    sqlite3_stmt *load_cells, *load_held, *save_cell, *save_watermark;
     sqlite3_stmt *dims, *session;
     sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings, *set_kind,
         *due, *next_due;

@@ -110,29 +110,25 @@ static void sum_add(struct reprice_sum *s, int64_t old_nanousd, int64_t new_nano
 /* --------------------------------------------------------------------- rows */
 
 /* The one place where budgets are told. */
-static int tell_ledger(const struct repricer *r, const struct log_row *row, int sign)
+static int tell_ledger(const struct repricer *r, const struct log_row *was, const struct log_row *is)
 {
-    bool told = r->ledger != NULL && row->counts;
+    bool told = r->ledger != NULL && is->counts;
 
-    return told ? r->ledger(r->ledger_arg, row, sign, r->request.budgets) : 0;
+    return told ? r->ledger(r->ledger_arg, was, is, r->request.budgets) : 0;
 }
 
 static int take_out(struct repricer *r, int64_t now_ms, const struct log_row *row)
 {
     int rc = projections_make_room(r->projections, now_ms);
 
-    if (rc == 0 && row->counts)
-        rc = projections_retract_sums(r->projections, row);
-    return rc != 0 ? rc : tell_ledger(r, row, -1);
+    return rc == 0 && row->counts ? projections_retract_sums(r->projections, row) : rc;
 }
 
 static int put_back(struct repricer *r, int64_t now_ms, const struct log_row *row)
 {
     int rc = projections_make_room(r->projections, now_ms);
 
-    if (rc == 0 && row->counts)
-        rc = projections_restore_sums(r->projections, row);
-    return rc != 0 ? rc : tell_ledger(r, row, 1);
+    return rc == 0 && row->counts ? projections_restore_sums(r->projections, row) : rc;
 }
 
 static int change(struct repricer *r, int64_t now_ms, const struct log_row *was, const struct log_row *is)
@@ -144,9 +140,9 @@ static int change(struct repricer *r, int64_t now_ms, const struct log_row *was,
     sqlite3_bind_int64(r->change, 1, is->id);
     bind_num(r->change, 2, is->num[D_price]);
     bind_num(r->change, 3, is->num[D_cost_nanousd]);
-    if ((rc = store_run(r->change)) != 0)
+    if ((rc = store_run(r->change)) != 0 || (rc = put_back(r, now_ms, is)) != 0)
         return rc;
-    return put_back(r, now_ms, is);
+    return tell_ledger(r, was, is);
 }
 
 static int reprice_row(struct repricer *r, int64_t now_ms, const struct found *f)
@@ -166,9 +162,10 @@ static int reprice_row(struct repricer *r, int64_t now_ms, const struct found *f
     is.num = fresh;
     if (was.counts)
         sum_add(f->sum, old[D_cost_nanousd], fresh[D_cost_nanousd]);
-    if (r->request.dry_run ||
-        (old[D_cost_nanousd] == fresh[D_cost_nanousd] && old[D_price] == fresh[D_price]))
+    if (r->request.dry_run)
         return 0;
+    if (old[D_cost_nanousd] == fresh[D_cost_nanousd] && old[D_price] == fresh[D_price])
+        return tell_ledger(r, &was, &is); /* budgets may have kept another one */
     return change(r, now_ms, &was, &is);
 }
 

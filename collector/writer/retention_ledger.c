@@ -55,10 +55,10 @@ int retention_prepare_ledger(struct retention *r)
         { &q->budgets,
           "SELECT count(*), ifnull(max(id), 0), ifnull(sum(counted), 0) FROM budget WHERE ended_ms IS NULL" },
         { &q->save_checkpoint, "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                               " SET amount = amount + excluded.amount, calls = calls + excluded.calls,"
+                               " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
                                " unknown = unknown + excluded.unknown" },
         { &q->save_cell, "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                         " SET amount = amount + excluded.amount, calls = calls + excluded.calls,"
+                         " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
                          " unknown = unknown + excluded.unknown" },
         { &q->old_reservations,
           "SELECT nr, ended_ms, last_id FROM reservation INDEXED BY reservation_ended WHERE state <> 0"
@@ -68,6 +68,7 @@ int retention_prepare_ledger(struct retention *r)
                         " WHERE reservation=? LIMIT 1 OFFSET ?" },
         { &q->drop_posting,
           "DELETE FROM reservation_posting WHERE budget=? AND key=? AND start_ms=? AND reservation=?" },
+        { &q->drop_booked, "DELETE FROM ledger_booked WHERE id <= ?" },
         { &q->drop_reservation, "DELETE FROM reservation WHERE nr=?" },
         { &q->ended_budget,
           "SELECT id FROM budget WHERE ended_ms IS NOT NULL AND"
@@ -141,7 +142,12 @@ int retention_begin_checkpoint(struct retention *r)
 
 int retention_take_rows(struct retention *r, int64_t first_id, int64_t last_id)
 {
-    return r->ledger->budgets > 0 ? recount_rows(&r->ledger->recount, first_id, last_id) : 0;
+    int rc = r->ledger->budgets > 0 ? recount_rows(&r->ledger->recount, first_id, last_id) : 0;
+
+    if (rc != 0)
+        return rc;
+    sqlite3_bind_int64(r->sql->drop_booked, 1, last_id);
+    return store_run(r->sql->drop_booked);
 }
 
 static int add_cell(sqlite3_stmt *stmt, const struct recount_cell *c)

@@ -19,7 +19,7 @@ struct retention_statements {
     sqlite3_stmt *session_watermark, *old_sessions, *root_of, *drop_totals, *drop_name, *max_session;
     sqlite3_stmt *first_span, *drop_slices, *drop_span;
     sqlite3_stmt *budgets, *save_checkpoint, *save_cell;
-    sqlite3_stmt *old_reservations, *postings, *drop_posting, *drop_reservation;
+    sqlite3_stmt *old_reservations, *postings, *drop_posting, *drop_booked, *drop_reservation;
     sqlite3_stmt *ended_budget, *drop_ended[3], *find_cells, *drop_cells[2];
 };
 

@@ -561,15 +561,12 @@ static void drop_old(struct writer *w)
 
 /* ---------------------------------------------------------------- repricing */
 
-/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they
- * had. */
-static int reprice_ledger(void *ledger, const struct log_row *row, int sign, bool counts)
+/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they had. */
+static int reprice_ledger(void *ledger, const struct log_row *was, const struct log_row *is, bool counts)
 {
-    if (!counts)
-        ledger_stay(ledger);
-    int rc = sign < 0 ? ledger_retract(ledger, row) : ledger_restore(ledger, row);
-    ledger_follow(ledger);
-    return rc;
+    if (counts)
+        return ledger_adopt(ledger, was, is);
+    return was->num[D_cost_nanousd] != is->num[D_cost_nanousd] ? ledger_keep(ledger, was) : 0;
 }
 
 /* One small slice of a run, between two transactions. */

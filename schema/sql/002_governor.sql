@@ -43,6 +43,12 @@ CREATE TABLE ledger_checkpoint (
     PRIMARY KEY (budget, key, start_ms)
 ) WITHOUT ROWID;
 
+-- Calls whose price was corrected while budgets were to keep what they had counted: what each is worth to them.
+CREATE TABLE ledger_booked (
+    id           INTEGER PRIMARY KEY,         -- of the dispatch
+    cost_nanousd INTEGER                      -- NULL: unknown
+);
+
 CREATE TABLE reservation (
     nr            INTEGER PRIMARY KEY,
     id            TEXT    NOT NULL UNIQUE,    -- made by who asked; an event's reservation_id

@@ -36,15 +36,19 @@ static struct price_list *list(const char *own)
     return l;
 }
 
-static int tell_ledger(void *arg, const struct log_row *row, int sign, bool counts)
+static int64_t usd_of(const struct log_row *row)
+{
+    return row->num[D_cost_nanousd] != UNKNOWN ? row->num[D_cost_nanousd] : 0;
+}
+
+static int tell_ledger(void *arg, const struct log_row *was, const struct log_row *is, bool counts)
 {
     struct fixture *f = arg;
 
-    if (!counts)
+    if (!counts || was->num[D_cost_nanousd] == is->num[D_cost_nanousd])
         return 0;
-
-    f->ledger += sign * (row->num[D_cost_nanousd] != UNKNOWN ? row->num[D_cost_nanousd] : 0);
-    f->ledger_rows++;
+    f->ledger += usd_of(is) - usd_of(was);
+    f->ledger_rows += 2;
     return 0;
 }
 

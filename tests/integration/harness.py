@@ -276,6 +276,8 @@ class Collector:
     def request(self, method, path, body=None, headers=None, query=None, timeout=60):
         if query:
             path += "?" + urllib.parse.urlencode(query)
+        if isinstance(body, (dict, list)):
+            body, headers = json.dumps(body), dict({"Content-Type": "application/json"}, **(headers or {}))
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOWER)
         try:
             conn.request(method, path, body=body, headers=headers or {})

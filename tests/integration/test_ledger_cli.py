@@ -219,3 +219,42 @@ def test_what_is_wrong_is_said():
         cli.run("budgets", "simulate", tried(lab), "--from", "-1h", "--to", "-2h", status=2)
         cli.run("ledger", "forget", status=2)
         assert os.path.exists(c.database)
+
+
+def test_a_corrected_price_changes_budgets_only_when_asked():
+    old, new = ([{"match": {"model": "house"}, "input": rate, "output": rate}] for rate in (1, 3))
+    with Lab() as lab:
+        c = lab.collector(prices=old)
+        cli = Cli(lab, c)
+        c.request("PUT", "/v1/budgets/all", {"limit": "10 usd", "window": "total", "author": "ann"}).ok()
+        c.post("/v1/events", [call("alpha", n, model="house", prompt_tokens=1000, completion_tokens=0, total_tokens=1000)
+                              for n in range(40)]).ok()
+
+        def spent():
+            return c.get("/v1/budgets/all").ok().json()["budgets"][0]["cells"][0]["spent"]
+
+        def reprice(*words):
+            p = subprocess.run([program("tollgate"), "reprice", "--from", "-1d", "--author", "ann", "--json", *words], capture_output=True,
+                               text=True, env=dict(lab.env, TOLLGATE_URL="http://127.0.0.1:%d" % c.port), timeout=60 * SLOWER)
+            assert p.returncode == 0, p.stderr
+            return json.loads(p.stdout)
+
+        assert spent() == 40 * USD // 1000
+        c.configure(prices=new)
+        c.restart()
+        assert reprice()["new_nanousd"] == 40 * 3 * USD // 1000
+        assert spent() == 40 * USD // 1000  # what has been decided stays decided
+        flushed(c, 40)
+        assert cli.verify()["differences"] == 0
+        c.kill()
+        c.start()
+        assert spent() == 40 * USD // 1000 and cli.verify()["differences"] == 0
+        assert reprice("--budgets")["changed"] == 0 and spent() == 40 * 3 * USD // 1000  # nothing new, but asked for now
+        flushed(c, 40)
+        assert cli.verify()["differences"] == 0 and ask(c, "SELECT count(*) FROM ledger_booked") == 0
+        c.configure(prices=old)
+        c.restart()
+        assert reprice("--budgets")["new_nanousd"] == 40 * USD // 1000
+        assert spent() == 40 * USD // 1000
+        flushed(c, 40)
+        assert cli.verify()["differences"] == 0
