@@ -68,6 +68,7 @@ struct writer {
     struct counting *counting; /* owned; NULL: nothing is being counted */
     bool counted;              /* its order has come */
     struct monotime count_due;
+    bool count_failed; /* the last counting: the next one waits */
     char *path, *zone; /* owned */
 };
 
@@ -294,6 +295,7 @@ static int serve(struct writer *w, struct order *o)
         return take_file(w, o->what);
     case ORDER_COUNTED:
         w->counted = true;
+        w->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(l, o->what) : 0;
     }
     return 0;
@@ -322,8 +324,7 @@ static void end_counting(struct writer *w)
     counting_stop(w->counting);
     w->counting = NULL;
     w->counted = false;
-    w->count_due =
-        mono_after(mono_now(), ledger_wants_count(&w->journal.projections.ledger) ? COUNT_AGAIN_MS : 0);
+    w->count_due = mono_after(mono_now(), w->count_failed ? COUNT_AGAIN_MS : 0);
 }
 
 /* Budgets whose past is not counted: from a clean beginning, as of now. */
@@ -605,6 +606,8 @@ static int64_t patience(const struct writer *w)
     int64_t left = sooner(usage_left(w, now_us), pace_left(&w->session, false, now_us));
     left = sooner(left < 0 ? -1 : (left + 999) / 1000, w->retains ? retention_wait_ms(&w->retention) : -1);
     left = sooner(left, repricer_wait_ms(&w->repricer));
+    if (w->counting == NULL && ledger_wants_count(&w->journal.projections.ledger))
+        left = sooner(left, mono_left(w->count_due));
     int64_t due_ms = ledger_due_ms(&w->journal.projections.ledger), now_ms = wall_ms();
     return due_ms == INT64_MAX ? left : sooner(left, due_ms > now_ms ? due_ms - now_ms : 0);
 }
