@@ -12,7 +12,7 @@
 
 static const char help[] =
     "usage: tollgate budgets [NAME] [--cells N] [--json]\n"
-    "       tollgate budgets simulate FILE [--from TIME] [--to TIME] (see simulate --help)\n"
+    "       tollgate budgets simulate FILE ... (see tollgate budgets simulate --help)\n"
     "\n"
     "What each budget has spent in its running window, what open calls have reserved, and what is left;\n"
     "below, who is paused and which allowances hold. Of a budget per agent, per session, ... each has a\n"

@@ -249,8 +249,8 @@ static int reach(struct simulate *s, const struct subject *who, struct call *cal
         if (!scope_holds(&b->def->scope, who))
             continue;
         struct reach *r = &call->reach[call->count++];
-        struct slice of = { key, (uint32_t)budget_key(b->def, who, key) };
-        int rc = accounts_get(&s->accounts, b, of, s->now_ms, &r->account);
+        size_t len = budget_key(b->def, who, key);
+        int rc = accounts_get(&s->accounts, b, (struct slice){ key, (uint32_t)len }, s->now_ms, &r->account);
         if (rc != 0)
             return rc;
         r->budget = b;

@@ -69,6 +69,7 @@ struct writer {
     bool counted;              /* its order has come */
     bool count_failed;         /* and said so */
     struct monotime count_due;
+    bool count_failed; /* the last counting: the next one waits */
     char *path, *zone; /* owned */
 };
 
@@ -604,6 +605,8 @@ static int64_t patience(const struct writer *w)
     int64_t left = sooner(usage_left(w, now_us), pace_left(&w->session, false, now_us));
     left = sooner(left < 0 ? -1 : (left + 999) / 1000, w->retains ? retention_wait_ms(&w->retention) : -1);
     left = sooner(left, repricer_wait_ms(&w->repricer));
+    if (w->counting == NULL && ledger_wants_count(&w->journal.projections.ledger))
+        left = sooner(left, mono_left(w->count_due));
     int64_t due_ms = ledger_due_ms(&w->journal.projections.ledger), now_ms = wall_ms();
     return due_ms == INT64_MAX ? left : sooner(left, due_ms > now_ms ? due_ms - now_ms : 0);
 }

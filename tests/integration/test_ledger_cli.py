@@ -58,6 +58,10 @@ class Cli:
         return json.loads(self.run("ledger", "verify", "--json", status=status))
 
 
+def put(c, method, path, body):
+    return c.request(method, path, json.dumps(body), {"Content-Type": "application/json"}).ok().json()
+
+
 def call(agent, n, usd=None, **more):
     cost = {} if usd is None else {"cost_reported_nanousd": int(usd * USD)}
     return dict({"kind": "dispatch", "agent_id": agent, "session_id": "s-" + agent, "model": "m-unpriced", "status": "ok",
@@ -68,7 +72,7 @@ def governed(lab):
     """A collector with budgets, and 30 calls of three agents; every tenth has no cost."""
     c = lab.collector()
     for name, definition in BUDGETS.items():
-        c.request("PUT", "/v1/budgets/" + name, dict(definition, author="ann")).ok()
+        put(c, "PUT", "/v1/budgets/" + name, dict(definition, author="ann"))
     send(c, 1, 30)
     return c
 
@@ -110,9 +114,9 @@ def test_reservations_are_verified():
         c = governed(lab)
         cli = Cli(lab, c)
         for n in range(4):
-            c.request("POST", "/v1/admit", {"id": "r-%d" % n, "agent_id": "alpha", "model": "m-unpriced", "prompt_tokens": 10,
-                                            "max_tokens": 10}).ok()
-        c.request("POST", "/v1/settle", {"id": "r-1", "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}).ok()
+            put(c, "POST", "/v1/admit", {"id": "r-%d" % n, "agent_id": "alpha", "model": "m-unpriced", "prompt_tokens": 10,
+                                         "max_tokens": 10})
+        put(c, "POST", "/v1/settle", {"id": "r-1", "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15})
         c.post("/v1/events", [call("alpha", 99, 0.5, reservation_id="r-2")]).ok()
         flushed(c, 31)
         r = cli.verify()
@@ -135,7 +139,7 @@ def test_each_wrong_number_is_named():
         c.stop()
         with contextlib.closing(sqlite3.connect(c.database)) as db, db:
             db.execute("UPDATE projection_ledger SET amount = amount + 1 WHERE budget = (SELECT id FROM budget WHERE"
-                       " name = 'daily') AND key LIKE '%beta'")
+                       " name = 'daily') AND CAST(key AS TEXT) LIKE '%beta'")
             db.execute("DELETE FROM projection_ledger WHERE budget = (SELECT id FROM budget WHERE name = 'all')")
         r = cli.verify(status=1)
         found = {d["budget"]: d for d in r["difference"]}
@@ -153,7 +157,7 @@ def test_retention_keeps_the_ledger_exact():
     with Lab() as lab:
         c = lab.collector(retention={"dispatch": "2s", "message": "2s", "session": "2s"})
         for name, definition in BUDGETS.items():
-            c.request("PUT", "/v1/budgets/" + name, dict(definition, author="ann")).ok()
+            put(c, "PUT", "/v1/budgets/" + name, dict(definition, author="ann"))
         cli, sent = Cli(lab, c), 0
         while ask(c, "SELECT ifnull(sum(calls), 0) FROM ledger_checkpoint") < 100:
             send(c, sent + 1, sent + 30)
