@@ -114,7 +114,7 @@ void ledger_fini(struct ledger *l)
     if (l->subjects != NULL)
         subject_reader_close(l->subjects);
     free(l->subjects);
-    free(l->matches);
+    ledger_match_fini(l);
     free(l->hints);
     free(l->early);
     free(l->sql);

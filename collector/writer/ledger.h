@@ -59,6 +59,7 @@ struct ledger {
     bool owes, changed; /* see ledger_must_flush; what does not allow has changed since the last board */
     struct accounts accounts;
     struct ledger_budget **budgets; /* owned, and each of them */
+    struct ledger_budget **by_session; /* owned; borrowed are those of budgets that look at sessions */
     size_t budget_count, session_budgets;
     struct policy **policies; /* borrowed: the configuration's */
     size_t policy_count;

@@ -35,7 +35,8 @@ static void drop_budgets(struct ledger *l)
     for (size_t i = 0; i < l->budget_count; i++)
         ledger_budget_free(l->budgets[i]);
     free(l->budgets);
-    l->budgets = NULL;
+    free(l->by_session);
+    l->budgets = l->by_session = NULL;
     l->budget_count = l->session_budgets = 0;
 }
 
@@ -100,9 +101,14 @@ int ledger_load_budgets(struct ledger *l)
     drop_budgets(l);
     int rc = ledger_budgets_read(l->store->db, l->options.zone, false, &l->budgets, &l->budget_count);
 
+    if (rc != 0)
+        return rc;
+    if ((l->by_session = malloc((l->budget_count + 1) * sizeof(*l->by_session))) == NULL)
+        return -SQLITE_NOMEM;
     for (size_t i = 0; i < l->budget_count; i++)
-        l->session_budgets += l->budgets[i]->needs_session;
-    return rc != 0 ? rc : load_raises(l);
+        if (l->budgets[i]->needs_session)
+            l->by_session[l->session_budgets++] = l->budgets[i];
+    return load_raises(l);
 }
 
 int ledger_load_pauses(struct ledger *l)

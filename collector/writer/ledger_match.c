@@ -9,16 +9,28 @@
 
 #define MATCHES 8192 /* a power of two */
 
+struct known {
+    uint32_t account, generation;
+};
+
 struct ledger_match {
     uint32_t dims; /* 0: nothing is remembered here */
-    uint8_t count;
-    uint32_t account[LEDGER_RECALL_MAX], generation[LEDGER_RECALL_MAX];
+    uint8_t count, room;
+    struct known *known; /* owned */
 };
 
 int ledger_match_init(struct ledger *l)
 {
     l->matches = calloc(MATCHES, sizeof *l->matches);
     return l->matches == NULL ? -SQLITE_NOMEM : 0;
+}
+
+void ledger_match_fini(struct ledger *l)
+{
+    for (size_t i = 0; l->matches != NULL && i < MATCHES; i++)
+        free(l->matches[i].known);
+    free(l->matches);
+    l->matches = NULL;
 }
 
 void ledger_match_forget(struct ledger *l)
@@ -45,8 +57,11 @@ static int account_of(struct ledger *l, const struct ledger_budget *b, const str
 /* Asks every budget; those that look at sessions, or those that do not. */
 static int ask(struct ledger *l, bool sessions, const struct subject *who, struct reach *out, int count)
 {
-    for (size_t i = 0; i < l->budget_count && count < LEDGER_REACH_MAX; i++) {
-        const struct ledger_budget *b = l->budgets[i];
+    struct ledger_budget *const *budgets = sessions ? l->by_session : l->budgets;
+    size_t n = sessions ? l->session_budgets : l->budget_count;
+
+    for (size_t i = 0; i < n && count < LEDGER_REACH_MAX; i++) {
+        const struct ledger_budget *b = budgets[i];
         if (b->needs_session != sessions || !scope_holds(&b->def->scope, who))
             continue;
         int rc = account_of(l, b, who, &out[count].account);
@@ -58,30 +73,40 @@ static int ask(struct ledger *l, bool sessions, const struct subject *who, struc
     return count;
 }
 
+static bool make_room(struct ledger_match *m, int count)
+{
+    if (count <= m->room)
+        return true;
+    struct known *more = count <= LEDGER_RECALL_MAX ? realloc(m->known, (size_t)count * sizeof *more) : NULL;
+    if (more == NULL)
+        return false;
+    m->known = more;
+    m->room = (uint8_t)count;
+    return true;
+}
+
 static void remember(struct ledger *l, struct ledger_match *m, uint32_t dims, const struct reach *reach,
                      int count)
 {
     m->dims = 0;
-    if (dims == 0 || count > LEDGER_RECALL_MAX)
+    if (dims == 0 || !make_room(m, count))
         return;
     m->dims = dims;
     m->count = (uint8_t)count;
-    for (int i = 0; i < count; i++) {
-        m->account[i] = reach[i].account;
-        m->generation[i] = l->accounts.all[reach[i].account].generation;
-    }
+    for (int i = 0; i < count; i++)
+        m->known[i] = (struct known){ reach[i].account, l->accounts.all[reach[i].account].generation };
 }
 
 /* False: an account has made room. */
 static bool recall(const struct ledger *l, const struct ledger_match *m, struct reach *out)
 {
     for (int i = 0; i < m->count; i++) {
-        struct account *c = &l->accounts.all[m->account[i]];
-        if (c->generation != m->generation[i])
+        struct account *c = &l->accounts.all[m->known[i].account];
+        if (c->generation != m->known[i].generation)
             return false;
         c->recent = true;
         c->asked = l->accounts.asking;
-        out[i] = (struct reach){ .account = m->account[i], .budget = c->budget };
+        out[i] = (struct reach){ .account = m->known[i].account, .budget = c->budget };
     }
     return true;
 }

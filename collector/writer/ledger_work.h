@@ -9,7 +9,7 @@
 #include "ledger.h"
 
 #define LEDGER_REACH_MAX  BUDGETS_MAX /* budgets that one call may count against: all there may be */
-#define LEDGER_RECALL_MAX 6           /* accounts of a combination that are remembered */
+#define LEDGER_RECALL_MAX 64          /* accounts of a combination that are remembered */
 
 struct ledger_statements {
     sqlite3_stmt *load_cells, *load_held, *save_cell, *save_checkpoint, *save_watermark;
@@ -41,6 +41,7 @@ int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
  * without the budgets that look at sessions. */
 bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_RECALL_MAX], int *count);
 int ledger_match_init(struct ledger *l);
+void ledger_match_fini(struct ledger *l);
 void ledger_match_forget(struct ledger *l);
 
 /* ledger_judge.c: looks at an account: its state, when to look again; alerts: tells of thresholds that have

@@ -22,7 +22,8 @@ struct simulate {
     struct simulate_result *out;
     struct recount recount; /* its budgets are those that are tried, its cells what they have counted */
     struct accounts accounts;
-    int64_t now_ms, rows;
+    int64_t now_ms, latest_ms; /* of the cells, the latest one's start */
+    int64_t rows;
     bool stopped;
 };
 
@@ -58,12 +59,15 @@ static void add(struct simulate_sum *sum, const struct worth *w, enum unit unit)
 
 /* ----------------------------------------------------------- other windows */
 
+/* Of a sliding window a load asks for what is ahead, too: that there may be something is enough, then the
+ * account is loaded again when its window goes on. */
 static int load(void *arg, struct accounts *a, uint32_t account, int64_t first_ms, int64_t last_ms)
 {
     const struct simulate *s = arg;
     const struct account *c = &a->all[account];
     int64_t step = c->budget->def->window.length_ms / WINDOW_BUCKETS, start_ms = first_ms;
 
+    last_ms = last_ms > c->start_ms ? c->start_ms : last_ms;
     do {
         const struct recount_cell *cell =
             ledger_cells_find(&s->recount.cells, c->budget->id, c->key, c->key_len, start_ms);
@@ -73,6 +77,8 @@ static int load(void *arg, struct accounts *a, uint32_t account, int64_t first_m
                                 .amount = cell->amount, .calls = cell->calls, .unknown = cell->unknown });
         start_ms += step;
     } while (step > 0 && start_ms <= last_ms);
+    if (step > 0 && s->latest_ms > c->start_ms)
+        accounts_loaded(a, account, s->latest_ms, &(struct ledger_cell){ .amount = 0 });
     return 0;
 }
 
@@ -87,6 +93,8 @@ static bool keep(struct simulate *s, const struct delta *d)
     cell->amount += d->amount;
     cell->calls += d->calls;
     cell->unknown += d->unknown;
+    if (d->start_ms > s->latest_ms)
+        s->latest_ms = d->start_ms;
     return true;
 }
 

@@ -98,7 +98,7 @@ static void test_patterns(void **state)
     } table[] = {
         { "", "", true },
         { "", "a", false },
-        { "*", "", true },
+        { "*", "", false },
         { "*", "anything", true },
         { "a", "a", true },
         { "a", "", false },

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds each fuzzer with clang and the sanitizers and runs it for FUZZ_SECONDS (30) from seeds made of the golden
 # vectors. What it finds lies under $BUILD; a finding fails the run.
-#   run.sh [decode] [post] [config] [slab] [verdict]      all of them by default
+#   run.sh [decode] [inquiry] [post] [config] [slab] [verdict]      all of them by default
 set -eu
 cd "$(dirname "$0")/../.."
 : "${BUILD:=build/fuzz}" "${FUZZ_SECONDS:=30}" "${CC:=clang}"
@@ -16,6 +16,7 @@ govern=$(printf 'collector/govern/%s.c ' amount budget budget_parse definition d
 sources() {
     case $1 in
     decode) echo "$base collector/ingest/decode.c collector/ingest/named.c" ;;
+    inquiry) echo "$base collector/ingest/inquiry.c collector/govern/subject.c" ;;
     post) echo "$base collector/ingest/decode.c collector/ingest/named.c collector/ingest/post.c" ;;
     config) echo "$base collector/daemon/config.c collector/daemon/config_govern.c collector/daemon/yaml_json.c $govern" ;;
     verdict) echo "emitter/frame.c emitter/linux.c emitter/list.c emitter/page.c emitter/place.c emitter/record.c emitter/ring.c emitter/spool.c emitter/verdict.c" ;;
@@ -26,7 +27,7 @@ sources() {
 mkdir -p "$BUILD"
 rm -rf "$BUILD/seeds"
 python3 -B tests/fuzz/seeds.py "$BUILD/seeds"
-for name in ${*:-decode post config slab verdict}; do
+for name in ${*:-decode inquiry post config slab verdict}; do
     # shellcheck disable=SC2046,SC2086 # words are meant
     "$CC" $flags $(pkg-config --cflags $packages) "tests/fuzz/fuzz_$name.c" $(sources "$name") -o "$BUILD/fuzz_$name" \
         $(pkg-config --libs $packages) -lpthread

@@ -78,12 +78,26 @@ def messages():
     yield head.ljust(128, b"\0") + rows + body
 
 
+def inquiries():
+    """Hello, admission, settlement, renewal: whole, short, and with what is not allowed."""
+    subject = ["s", "r", "agent", "u", "openai", "gpt-5", "l", "f", "c", 1, {"team": "x", "": "\u00e9"}]
+    yield [1, 3, "source", 7, 0]
+    yield [1, 5, "id", 600000, 1000, 500] + subject
+    yield [1, 5, b"id", None, None, None]
+    yield [1, 5, "id", 2**40, -1, 1.5] + ["x" * 256] * 9 + [9, {}]
+    yield [1, 7, "id", 1, 100, 50, 150, 10, 5, 1, 20, 1000000]
+    yield [1, 7, "id", 0]
+    yield [1, 9, "x" * 64, 60000, "newer"]
+
+
 def main(where):
     good, bad = vectors("batch.json"), vectors("reject.json")
     frames = [bytes.fromhex(v["hex"]) for v in good["batches"] + bad["frames"]]
     frames += [wire.batch("s", 1, 0, 0, 1, [wire.Raw(bytes.fromhex(v["hex"]))]) for v in bad["events"]]
     for n, frame in enumerate(frames):
         put(os.path.join(where, "decode"), n, frame)
+    for n, question in enumerate(inquiries()):
+        put(os.path.join(where, "inquiry"), n, wire.pack(question))
     posts = [json.dumps(e, ensure_ascii=False) for b in good["batches"] for e in b["events"]]
     posts += ["[" + ",".join(posts[:3]) + "]", "\n".join(posts[:3]), "[]", "", "{}", "nul", '{"kind":"dispatch",}',
               "[" * 3000, '{"kind":"dispatch","prompt_tokens":1e400}', '{"kind":1,"kind":16}',

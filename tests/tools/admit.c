@@ -31,7 +31,7 @@
 #define MAX_TOKENS     3000
 #define THREADS_MAX    256
 #define TIMEOUT_MS     20000
-#define WORD_MAX       128
+#define WORD_MAX       256
 #define LOOK_NS        200000 /* between two looks of wait */
 
 enum answer { GRANTED, DENIED, OVER, BUSY, UNREACHABLE, WRONG, ANSWERS };
@@ -216,21 +216,21 @@ static bool obey(const char *line)
     unsigned n, m;
     long long x, y;
 
-    if (sscanf(line, "ask %127s %127s %u %u", a, b, &n, &m) == 4)
+    if (sscanf(line, "ask %255s %255s %u %u", a, b, &n, &m) == 4)
         ask(a, b, n, m);
-    else if (sscanf(line, "settle %127s %lld %lld", a, &x, &y) == 3)
+    else if (sscanf(line, "settle %255s %lld %lld", a, &x, &y) == 3)
         say_err(settle(a, x, y));
-    else if (sscanf(line, "release %127s", a) == 1)
+    else if (sscanf(line, "release %255s", a) == 1)
         say_err(tg_settle(tg, a, NULL, TIMEOUT_MS));
-    else if (sscanf(line, "renew %127s %u", a, &n) == 2)
+    else if (sscanf(line, "renew %255s %u", a, &n) == 2)
         say_err(tg_renew(tg, a, n, TIMEOUT_MS));
-    else if (sscanf(line, "dispatch %127s %127s %lld %lld", a, b, &x, &y) == 4)
+    else if (sscanf(line, "dispatch %255s %255s %lld %lld", a, b, &x, &y) == 4)
         say_err(dispatch(a, b, x, y));
     else if (sscanf(line, "flush %u", &n) == 1)
         say_err(tg_flush(tg, n));
-    else if (sscanf(line, "wait %127s %u %u %lld", a, &n, &m, &x) == 4)
+    else if (sscanf(line, "wait %255s %u %u %lld", a, &n, &m, &x) == 4)
         wait_for(a, (int)n, (int)m, x);
-    else if (sscanf(line, "check %127s", a) == 1) {
+    else if (sscanf(line, "check %255s", a) == 1) {
         check(a, &v);
         say_verdict(&v);
     } else
