@@ -31,7 +31,7 @@ static uint64_t hash_of(int64_t budget, const uint8_t *key, uint32_t len, int64_
 {
     uint64_t half[2];
 
-    tg_hash128(key, len, (unsigned char *)half);
+    tg_hash128(len > 0 ? key : (const uint8_t *)"", len, (unsigned char *)half);
     return (half[0] ^ (uint64_t)budget * 0x9e3779b97f4a7c15u) + (uint64_t)start_ms * 0xff51afd7ed558ccdu;
 }
 

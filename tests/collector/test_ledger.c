@@ -163,13 +163,15 @@ static struct cell *cell_of(struct cells *all, int64_t budget, const uint8_t *ke
     assert_true(len <= KEY_MAX);
     for (int i = 0; i < all->used; i++) {
         struct cell *c = &all->at[i];
-        if (c->budget == budget && c->start_ms == start_ms && c->len == len && memcmp(c->key, key, len) == 0)
+        if (c->budget == budget && c->start_ms == start_ms && c->len == len &&
+            (len == 0 || memcmp(c->key, key, len) == 0))
             return c;
     }
     assert_true(all->used < CELLS_MAX);
     struct cell *c = &all->at[all->used++];
     *c = (struct cell){ .budget = budget, .start_ms = start_ms, .len = len };
-    memcpy(c->key, key, len);
+    if (len > 0)
+        memcpy(c->key, key, len);
     return c;
 }
 
@@ -178,7 +180,8 @@ static uint32_t put_value(uint8_t *key, const char *value)
     size_t len = value != NULL ? strlen(value) : 0;
 
     key[0] = value != NULL && len > 0 ? (uint8_t)(len + 1) : 0;
-    memcpy(key + 1, value, len);
+    if (len > 0)
+        memcpy(key + 1, value, len);
     return (uint32_t)len + 1;
 }
 
@@ -690,8 +693,8 @@ static void die_and_wake(struct life *h)
     struct queue_item *item;
 
     if (h->counting != NULL) {
-        counting_stop(h->counting);
         assert_int_equal(queue_pop(h->queue, -1, &item), QUEUE_OK);
+        counting_stop(h->counting);
         h->counting = NULL;
     }
     db_restart(&h->db);
