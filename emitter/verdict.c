@@ -115,7 +115,7 @@ bool pattern_fits(struct bytes p, const char *value, size_t len)
 
     if (len == 0)
         return p.len == 0; /* an unknown value: no other pattern fits it */
-    while (v < len) { /* back to the last star only: an earlier one could not do better */
+    while (v < len) {      /* back to the last star only: an earlier one could not do better */
         if (i < p.len && load8(p.at + i) == '*') {
             star = ++i;
             mark = v;

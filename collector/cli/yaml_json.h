@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * yaml_json.h: a YAML file, of which JSON is a part, as JSON: what its scalars become stands in daemon/yaml_json.h. Pure.
+ * yaml_json.h: a YAML file, of which JSON is a part, as JSON: what its scalars become stands in
+ * daemon/yaml_json.h. Pure.
  */
 #ifndef COLLECTOR_CLI_YAML_JSON_H
 #define COLLECTOR_CLI_YAML_JSON_H

@@ -98,7 +98,8 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
         (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
-        (rc = prepare(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 || (rc = subject_reader_open(l->subjects, store->db)) != 0)
+        (rc = prepare(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 ||
+        (rc = subject_reader_open(l->subjects, store->db)) != 0)
         return rc;
     return ledger_prepare_reservations(l);
 }
@@ -216,7 +217,8 @@ static bool is_worth(const struct log_row *row)
     return row->kind == LOG_DISPATCH && row->counts && row->status != STATUS_blocked;
 }
 
-/* The time at which a dispatch counts: that of its reservation's admission. e: it has just come; NULL: it is read again. */
+/* The time at which a dispatch counts: that of its reservation's admission. e: it has just come; NULL: it is
+ * read again. */
 static int time_of(struct ledger *l, const struct log_row *row, const struct event *e, int64_t *out)
 {
     *out = row->ts_ms;

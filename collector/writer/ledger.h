@@ -58,7 +58,7 @@ struct ledger {
     bool running;       /* what is posted now happens now, and is told of; false: it is read again */
     bool owes, changed; /* see ledger_must_flush; what does not allow has changed since the last board */
     struct accounts accounts;
-    struct ledger_budget **budgets; /* owned, and each of them */
+    struct ledger_budget **budgets;    /* owned, and each of them */
     struct ledger_budget **by_session; /* owned; borrowed are those of budgets that look at sessions */
     size_t budget_count, session_budgets;
     struct policy **policies; /* borrowed: the configuration's */
@@ -95,7 +95,8 @@ int ledger_tick(struct ledger *l, int64_t now_ms);
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e);
 int ledger_retract(struct ledger *l, const struct log_row *row);
 int ledger_restore(struct ledger *l, const struct log_row *row);
-/* The cost of a row that counts is going to change: budgets keep what they have counted of it (ledger_booked.h). */
+/* The cost of a row that counts is going to change: budgets keep what they have counted of it
+ * (ledger_booked.h). */
 int ledger_keep(struct ledger *l, const struct log_row *row);
 /* Or they count it as it is now; was: as it stood in the log until now. */
 int ledger_adopt(struct ledger *l, const struct log_row *was, const struct log_row *is);

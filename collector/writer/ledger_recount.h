@@ -16,9 +16,9 @@ struct recount {
     sqlite3 *db;                    /* borrowed */
     struct ledger_budget **budgets; /* owned, and each of them */
     size_t budget_count;
-    struct ledger_cells cells;                             /* what the rows came to */
-    struct subject_reader *subjects;                       /* owned */
-    sqlite3_stmt *admitted;                                /* owned */
+    struct ledger_cells cells;       /* what the rows came to */
+    struct subject_reader *subjects; /* owned */
+    sqlite3_stmt *admitted;          /* owned */
     struct booked booked;
     struct log_reader *reader;                             /* owned */
     void (*progress)(void *arg, int64_t done, int64_t of); /* NULL: nobody looks */

@@ -14,8 +14,8 @@
 struct ledger_statements {
     sqlite3_stmt *load_cells, *load_held, *save_cell, *save_watermark;
     sqlite3_stmt *dims, *session;
-    sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings, *set_kind,
-        *due, *next_due;
+    sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings,
+        *set_kind, *due, *next_due;
     sqlite3_stmt *add_alert;
 };
 

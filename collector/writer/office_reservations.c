@@ -177,7 +177,8 @@ int office_admit(struct office_desk *d)
     struct order o = { .kind = ORDER_ADMIT, .prompt_tokens = UNKNOWN, .max_tokens = UNKNOWN };
     msgpack_sbuffer tags;
 
-    if (!take_id(d, &o, true) || take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
+    if (!take_id(d, &o, true) ||
+        take_number(d, "ttl_ms", LEDGER_TTL_MIN_MS, LEDGER_TTL_MAX_MS, &o.ttl_ms) != 0 ||
         take_number(d, "prompt_tokens", 0, TOKENS_MAX, &o.prompt_tokens) != 0 ||
         take_number(d, "max_tokens", 0, TOKENS_MAX, &o.max_tokens) != 0)
         return 0;

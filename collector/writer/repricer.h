@@ -41,9 +41,9 @@ struct reprice_sum {
 
 enum reprice_state { REPRICE_IDLE, REPRICE_RUNNING, REPRICE_DONE, REPRICE_FAILED };
 
-/* Called inside the slice's transaction, after the row has changed, for each call that counts: was, is: before and after,
- * the same where its cost does not change. counts: the request asks for budgets; else what they have counted is to stay.
- * 0 or a negative SQLite code. */
+/* Called inside the slice's transaction, after the row has changed, for each call that counts: was, is:
+ * before and after, the same where its cost does not change. counts: the request asks for budgets; else what
+ * they have counted is to stay. 0 or a negative SQLite code. */
 typedef int (*reprice_ledger_fn)(void *arg, const struct log_row *was, const struct log_row *is, bool counts);
 
 struct reprice_ref;

@@ -54,12 +54,14 @@ int retention_prepare_ledger(struct retention *r)
     const struct retention_prepare all[] = {
         { &q->budgets,
           "SELECT count(*), ifnull(max(id), 0), ifnull(sum(counted), 0) FROM budget WHERE ended_ms IS NULL" },
-        { &q->save_checkpoint, "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                               " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
-                               " unknown = unknown + excluded.unknown" },
-        { &q->save_cell, "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                         " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
-                         " unknown = unknown + excluded.unknown" },
+        { &q->save_checkpoint,
+          "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+          " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
+          " unknown = unknown + excluded.unknown" },
+        { &q->save_cell,
+          "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+          " SET amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
+          " unknown = unknown + excluded.unknown" },
         { &q->old_reservations,
           "SELECT nr, ended_ms, last_id FROM reservation INDEXED BY reservation_ended WHERE state <> 0"
           " AND ended_ms >= ?1 AND (ended_ms > ?1 OR nr > ?2) AND ended_ms < ?3"

@@ -69,7 +69,6 @@ struct writer {
     bool counted;              /* its order has come */
     bool count_failed;         /* and said so */
     struct monotime count_due;
-    bool count_failed; /* the last counting: the next one waits */
     char *path, *zone; /* owned */
 };
 
@@ -562,7 +561,8 @@ static void drop_old(struct writer *w)
 
 /* ---------------------------------------------------------------- repricing */
 
-/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they had. */
+/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they
+ * had. */
 static int reprice_ledger(void *ledger, const struct log_row *was, const struct log_row *is, bool counts)
 {
     if (counts)

@@ -182,7 +182,9 @@ int main(int argc, char **argv)
     tg_emitter *tg;
 
     if (parse(argc, argv, &opt) != 0)
-        return fprintf(stderr, "usage: %s [--rate N] [--seconds N] [--agents N] [--admit 1] [--runaway AGENT] [--endpoint E]\n",
+        return fprintf(stderr,
+                       "usage: %s [--rate N] [--seconds N] [--agents N] [--admit 1] [--runaway AGENT] "
+                       "[--endpoint E]\n",
                        *argv),
                2;
     opt.gateway = "example-gateway";

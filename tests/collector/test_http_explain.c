@@ -175,7 +175,8 @@ static bool counts(const struct wanted *w, const struct db_row *r)
 {
     int64_t from = w->from_ms > w->counts_from_ms ? w->from_ms : w->counts_from_ms;
 
-    return (r->state & 7) == 0 && !is(dim(r, FIELD_status), "blocked") && r->ts_ms >= from && (w->to_ms == 0 || r->ts_ms < w->to_ms) && w->holds(r) &&
+    return (r->state & 7) == 0 && !is(dim(r, FIELD_status), "blocked") && r->ts_ms >= from &&
+           (w->to_ms == 0 || r->ts_ms < w->to_ms) && w->holds(r) &&
            (w->key == NULL || strcmp(w->key, w->key_of(r)) == 0);
 }
 

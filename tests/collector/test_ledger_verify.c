@@ -118,7 +118,7 @@ static void add_reservations(void)
     for (int i = 0; i < HELD; i++)
         run("INSERT INTO reservation(id, state, admitted_ms, expires_ms, ended_ms, last_id, nanousd, subject)"
             " SELECT 'r-%d', 2, min(ts_ms) - %lld, 0, max(ts_ms), max(id), 5, '{}' FROM dispatch"
-            " WHERE reservation_id='r-%d'",
+            " WHERE reservation_id='r-%d' HAVING count(*) > 0",
             i, (long long)(at_random(30) * HOUR_MS), i);
 }
 
@@ -276,6 +276,7 @@ static void retention_keeps_it_exact(void **state)
                          " (budget, key, start_ms) WHERE p.amount=c.amount AND p.calls=c.calls"),
                      ask("SELECT count(*) FROM projection_ledger"));
     settle(NOW_MS + 3 * DAY_MS);
+    settle(NOW_MS + 3 * DAY_MS);
     assert_int_equal(ask("SELECT count(*) FROM reservation"), 0);
 }
 
@@ -288,6 +289,7 @@ static void a_reservation_stays_as_long_as_its_rows(void **state)
     run("UPDATE projection SET watermark = %d WHERE name='session'", CALLS / 2);
     run("UPDATE reservation SET ended_ms = 1");
     settle(NOW_MS);
+    settle(NOW_MS); /* reservations may have been looked at before the last of the rows went */
     assert_int_equal(ask("SELECT min(id) FROM dispatch"), CALLS / 2 + 1);
     assert_int_equal(ask("SELECT count(*) FROM reservation"),
                      ask("SELECT count(DISTINCT reservation_id) FROM dispatch"));
