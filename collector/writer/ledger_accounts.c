@@ -74,7 +74,7 @@ static uint64_t hash_of(const struct ledger_budget *b, struct slice key)
 {
     uint64_t half[2];
 
-    tg_hash128(key.at, key.len, (unsigned char *)half);
+    tg_hash128(key.len > 0 ? key.at : (const uint8_t *)"", key.len, (unsigned char *)half);
     return half[0] ^ (uint64_t)b->id * 0x9e3779b97f4a7c15u;
 }
 
