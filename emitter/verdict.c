@@ -113,6 +113,8 @@ bool pattern_fits(struct bytes p, const char *value, size_t len)
 {
     size_t i = 0, v = 0, star = SIZE_MAX, mark = 0, step;
 
+    if (len == 0)
+        return p.len == 0; /* an unknown value: no other pattern fits it */
     while (v < len) { /* back to the last star only: an earlier one could not do better */
         if (i < p.len && load8(p.at + i) == '*') {
             star = ++i;

@@ -2,14 +2,11 @@
  *
  * budget: one budget: what it counted, and changing it.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "govern.h"
-#include "yaml_json.h"
-
-#define FILE_MAX (1u << 20)
+#include "definitions.h"
 
 static const char help[] =
     "usage: tollgate budget explain NAME [--key KEY] [--limit N] [--json]\n"
@@ -141,30 +138,6 @@ static int explain(struct cli *c, bool as_json)
 
 /* -------------------------------------------------------------------------- set */
 
-/* The file's text, owned by the caller. NULL: has been told. */
-static char *file_read(const char *path, size_t *len)
-{
-    FILE *from = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    char *text = from ? malloc(FILE_MAX + 1) : NULL;
-
-    if (!from) {
-        cli_fail("%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    *len = text ? fread(text, 1, FILE_MAX + 1, from) : 0;
-    if (!text || ferror(from) || *len > FILE_MAX) {
-        cli_fail("%s: %s", path,
-                 !text          ? "out of memory"
-                 : ferror(from) ? strerror(errno)
-                                : "longer than 1 MiB");
-        free(text);
-        text = NULL;
-    }
-    if (from != stdin)
-        fclose(from);
-    return text;
-}
-
 static int put_one(const struct cli *c, const json_t *definition, bool as_json)
 {
     const char *name = json_string_value(json_object_get(definition, "name"));
@@ -197,26 +170,15 @@ static int put_one(const struct cli *c, const json_t *definition, bool as_json)
 /* Up to the first that is refused. */
 static int set(const struct cli *c, bool as_json)
 {
-    char error[YAML_ERROR_MAX];
-    size_t len;
-    char *text = file_read(c->operand[1], &len);
-    json_t *file = text ? yaml_read_json(text, len, error) : NULL, *list;
-    int status = CLI_OK;
+    json_t *file = NULL;
+    int status;
+    json_t *list = definitions_read(c->operand[1], &file, &status);
 
-    free(text);
-    if (!text)
-        return CLI_FAILED;
-    if (!file) {
-        cli_fail("%s: %s", c->operand[1], error);
-        return CLI_USAGE;
-    }
-    list = json_is_object(file) ? json_object_get(file, "budgets") : file;
-    if (json_is_array(list)) {
-        for (size_t i = 0; i < json_array_size(list) && status == CLI_OK; i++)
-            status = put_one(c, json_array_get(list, i), as_json);
-    } else {
-        status = put_one(c, file, as_json);
-    }
+    if (list)
+        status = CLI_OK;
+    for (size_t i = 0; i < json_array_size(list) && status == CLI_OK; i++)
+        status = put_one(c, json_array_get(list, i), as_json);
+    json_decref(list);
     json_decref(file);
     return status;
 }

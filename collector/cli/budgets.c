@@ -12,6 +12,7 @@
 
 static const char help[] =
     "usage: tollgate budgets [NAME] [--cells N] [--json]\n"
+    "       tollgate budgets simulate FILE [--from TIME] [--to TIME] (see simulate --help)\n"
     "\n"
     "What each budget has spent in its running window, what open calls have reserved, and what is left;\n"
     "below, who is paused and which allowances hold. Of a budget per agent, per session, ... each has a\n"
@@ -173,6 +174,9 @@ int command_budgets(int argc, char **argv)
     bool as_json = false;
     const struct cli_option options[] = { { "cells", "cells", NULL }, { "json", NULL, &as_json }, { 0 } };
     struct cli c = { .operands_max = 1 };
+
+    if (argc > 1 && strcmp(argv[1], "simulate") == 0)
+        return command_simulate(argc - 1, argv + 1);
     int status = cli_options(&c, argc, argv, options, false, help);
 
     if (status >= 0)

@@ -199,6 +199,8 @@ int command_reprice(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
+int command_ledger(int argc, char **argv);
+int command_simulate(int argc, char **argv); /* tollgate budgets simulate */
 
 /* What emitters lost, from the newest report of each (source, epoch): status and doctor. -1: the
  * reports cannot be read. worst: the source that lost most, or "". */

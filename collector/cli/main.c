@@ -25,7 +25,8 @@ static const char help[] =
     "  doctor             what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
     "Governing\n"
-    "  budgets            what is spent, reserved and left, and when it opens again\n"
+    "  budgets            what is spent, reserved and left, and when it opens again; simulate FILE:\n"
+    "                     what other budgets would have blocked\n"
     "  budget             explains one budget, call by call; sets and deletes budgets\n"
     "  allow              raises a budget for a while; allowances: which raises there are\n"
     "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
@@ -38,6 +39,7 @@ static const char help[] =
     "  backup FILE        copies the database, while the collector runs\n"
     "  restore FILE       puts a backup in its place, while the collector does not\n"
     "  rebuild            counts the sums again from the log, and compares or replaces them\n"
+    "  ledger verify      counts the budgets again from the log, and compares\n"
     "\n"
     "Reading and governing take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
     "--token TOKEN ($TOLLGATE_TOKEN). Every command takes --help, which shows examples.\n"
@@ -78,6 +80,7 @@ static const struct {
     { "backup", command_backup },
     { "restore", command_restore },
     { "rebuild", command_rebuild },
+    { "ledger", command_ledger },
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

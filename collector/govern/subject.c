@@ -29,6 +29,7 @@ struct slice subject_tag(const struct subject *s, struct slice name)
 {
     struct mp mp = mp_of(s->tags);
     struct mp_value map, key, value;
+    struct slice found = { NULL, 0 };
 
     if (s->tags.at == NULL || !mp_read(&mp, &map) || map.type != MP_MAP)
         return (struct slice){ NULL, 0 };
@@ -36,9 +37,9 @@ struct slice subject_tag(const struct subject *s, struct slice name)
         if (!mp_read(&mp, &key) || !mp_read(&mp, &value) || key.type != MP_STR || value.type != MP_STR)
             break;
         if (key.s.len == name.len && memcmp(key.s.at, name.at, name.len) == 0)
-            return value.s;
+            found = value.s;
     }
-    return (struct slice){ NULL, 0 };
+    return found;
 }
 
 struct slice subject_value(const struct subject *s, int field, const char *tag)

@@ -35,7 +35,7 @@ const char *subject_field_name(int field);
 /* A name is taken with or without _id. -1: none of them. */
 int subject_field_code(const char *name, size_t len);
 
-/* The value of a tag; at NULL: it is not there. */
+/* The value of a tag; at NULL: it is not there. Where a name comes twice the last counts, as in the log. */
 struct slice subject_tag(const struct subject *s, struct slice name);
 
 /* What rules see: the field's text, of a root session that is unknown the session, or the value of a tag

@@ -10,6 +10,10 @@
 
 #define PENDING_MAX (32 * 1024) /* deltas beside the accounts' own: then it is full */
 
+/* A clock that moves by less goes on; else it has been set, or nothing has happened for long. */
+#define STEP_BACK_MS  1000
+#define STEP_AHEAD_MS ((int64_t)3600 * 1000)
+
 /* --------------------------------------------------------------------- file */
 
 /* What reservations hold of an account's cells. */
@@ -65,12 +69,13 @@ static int prepare(struct ledger *l)
                           " WHERE budget=? AND key=? AND start_ms BETWEEN ? AND ?" },
         { &s->load_held, "SELECT start_ms, kind, amount FROM reservation_posting"
                          " WHERE budget=? AND key=? AND start_ms BETWEEN ? AND ?" },
-        { &s->save_cell, "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                         " amount = amount + excluded.amount, calls = calls + excluded.calls,"
-                         " unknown = unknown + excluded.unknown" },
+        { &s->save_cell,
+          "INSERT INTO projection_ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+          " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
+          " unknown = unknown + excluded.unknown" },
         { &s->save_checkpoint,
           "INSERT INTO ledger_checkpoint VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-          " amount = amount + excluded.amount, calls = calls + excluded.calls,"
+          " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
           " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
         { &s->add_alert,
@@ -196,7 +201,7 @@ static int post_all(struct ledger *l, const struct log_row *row, const struct su
 /* The ordinary case: no budget looks at sessions and the combination is remembered. */
 static bool post_remembered(struct ledger *l, const struct log_row *row, const struct posting *p, int *rc)
 {
-    struct reach reach[LEDGER_REACH_MAX];
+    struct reach reach[LEDGER_RECALL_MAX];
     int count;
 
     if (l->session_budgets > 0 || !ledger_recall(l, row->dims, reach, &count))
@@ -286,7 +291,7 @@ bool ledger_must_flush(const struct ledger *l)
 
 bool ledger_is_full(const struct ledger *l)
 {
-    return l->accounts.deltas_used >= PENDING_MAX || l->accounts.dirty_used >= ACCOUNTS_MAX / 2;
+    return l->accounts.deltas_used >= PENDING_MAX || l->accounts.dirty_used >= l->accounts.most / 2;
 }
 
 bool ledger_is_dirty(const struct ledger *l)
@@ -354,22 +359,29 @@ static int look_at_hot(struct ledger *l)
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {
         uint32_t account = l->accounts.hot[i];
         if ((rc = accounts_roll(&l->accounts, account, l->now_ms)) == 0)
-            rc = ledger_look(l, account, false);
+            rc = ledger_look(l, account, l->running);
     }
     return rc;
 }
 
+/* Then other windows may run than those that memory knows of, and what is full in them nobody has looked at.
+ */
+static bool has_jumped(int64_t before_ms, int64_t now_ms)
+{
+    return now_ms < before_ms - STEP_BACK_MS || now_ms > before_ms + STEP_AHEAD_MS;
+}
+
 int ledger_tick(struct ledger *l, int64_t now_ms)
 {
-    bool back = now_ms < l->now_ms;
+    bool back = now_ms < l->now_ms, jumped = has_jumped(l->now_ms, now_ms);
     int rc = 0;
 
     l->now_ms = now_ms;
     if (now_ms >= l->next_expiry_ms && (rc = ledger_expire(l)) != 0)
         return rc;
-    if (!back && now_ms < l->next_change_ms)
+    if (!back && !jumped && now_ms < l->next_change_ms)
         return 0;
-    rc = raise_ends(l, now_ms) ? ledger_reload(l) : look_at_hot(l);
+    rc = jumped || raise_ends(l, now_ms) ? ledger_reload(l) : look_at_hot(l);
     plan_change(l);
     l->changed = true; /* what was told of opening times may not hold any more */
     return rc;

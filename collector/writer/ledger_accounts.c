@@ -8,6 +8,7 @@
 #include "../../schema/event_id.h"
 
 #define ROOM_FIRST 256
+#define HOT_SHARE  4 /* of the places: more that do not allow make room too */
 #define PIECES     (WINDOW_BUCKETS + 1)
 
 /* Makes room for one more element of size bytes. False: no memory. */
@@ -27,7 +28,9 @@ static bool grow(void **array, uint32_t used, uint32_t *room, size_t size)
 
 int accounts_init(struct accounts *a, accounts_load *load, void *load_arg)
 {
-    *a = (struct accounts){ .load = load, .load_arg = load_arg, .free_list = ACCOUNT_NONE };
+    *a = (struct accounts){
+        .load = load, .load_arg = load_arg, .free_list = ACCOUNT_NONE, .most = ACCOUNTS_MAX, .asking = 1
+    };
     a->index_mask = 2 * ACCOUNTS_MAX - 1;
     a->index = calloc(a->index_mask + 1, sizeof *a->index);
     return a->index == NULL ? -SQLITE_NOMEM : 0;
@@ -108,9 +111,21 @@ static void unlink_account(struct accounts *a, uint32_t account)
     *at = a->all[account].next;
 }
 
-static bool is_evictable(struct account *c)
+/* Takes it off the list of those that do not allow. */
+static void cool(struct accounts *a, struct account *c)
 {
-    if (c->budget == NULL || c->dirty || c->owed > 0 || c->hot != 0)
+    if (c->hot == 0)
+        return;
+    uint32_t last = a->hot[--a->hot_used];
+    a->hot[c->hot - 1] = last;
+    a->all[last].hot = c->hot;
+    c->hot = 0;
+}
+
+static bool is_evictable(const struct accounts *a, struct account *c)
+{
+    if (c->budget == NULL || c->dirty || c->asked == a->asking ||
+        (c->hot != 0 && a->hot_used <= a->most / HOT_SHARE))
         return false;
     bool rests = !c->recent;
     c->recent = false;
@@ -126,11 +141,12 @@ static uint32_t take_place(struct accounts *a)
         a->free_list = a->all[place].next;
         return place;
     }
-    for (uint32_t tries = 0; a->used >= ACCOUNTS_MAX && tries < 2 * a->used; tries++) {
+    for (uint32_t tries = 0; a->used >= a->most && tries < 2 * a->used; tries++) {
         place = a->hand;
         a->hand = a->hand + 1 < a->used ? a->hand + 1 : 0;
-        if (is_evictable(&a->all[place])) {
+        if (is_evictable(a, &a->all[place])) {
             unlink_account(a, place);
+            cool(a, &a->all[place]);
             account_forget(&a->all[place]);
             return place;
         }
@@ -193,11 +209,11 @@ int accounts_get(struct accounts *a, const struct ledger_budget *b, struct slice
 
 static void cell_add(struct ledger_cell *to, const struct ledger_cell *c, int sign)
 {
-    to->amount += sign * c->amount;
+    to->amount = amount_add(to->amount, sign * c->amount);
     to->calls += sign * c->calls;
     to->unknown += sign * c->unknown;
     for (int i = 0; i < HELD_KINDS; i++)
-        to->held[i] += sign * c->held[i];
+        to->held[i] = amount_add(to->held[i], sign * c->held[i]);
 }
 
 /* Where a sliding window's piece stands. */
@@ -294,7 +310,7 @@ int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms)
         return 0;
     int64_t start_ms = window_start(w, now_ms), first_ms = window_first(w, now_ms);
     bool slides = may_slide(c, first_ms);
-    bool same = c->first_ms == first_ms && c->start_ms == start_ms;
+    bool same = c->first_ms == first_ms && c->start_ms == start_ms, made = c->first_ms == INT64_MAX;
 
     c->start_ms = start_ms;
     c->until_ms = window_end(w, start_ms);
@@ -302,7 +318,10 @@ int accounts_roll(struct accounts *a, uint32_t account, int64_t now_ms)
     if (same)
         return 0;
     c->mark = INT64_MIN;
-    c->fresh = !slides;
+    c->fresh |= made;
+    if (c->piece == NULL)
+        c->alerted = 0;
+    c->overrun &= c->piece != NULL;
     if (slides) {
         slide(c, first_ms);
         return 0;
@@ -337,7 +356,7 @@ static bool note_delta(struct accounts *a, uint32_t account, int64_t start_ms, c
             return false;
         c->delta = (struct delta){ .account = account, .start_ms = start_ms };
     }
-    c->delta.amount += cell->amount;
+    c->delta.amount = amount_add(c->delta.amount, cell->amount);
     c->delta.calls += cell->calls;
     c->delta.unknown += cell->unknown;
     return true;
@@ -386,11 +405,8 @@ bool accounts_set_state(struct accounts *a, uint32_t account, enum action state)
             return false;
         a->hot[a->hot_used++] = account;
         c->hot = a->hot_used;
-    } else if (state == ACTION_ALLOW && c->hot != 0) {
-        uint32_t last = a->hot[--a->hot_used];
-        a->hot[c->hot - 1] = last;
-        a->all[last].hot = c->hot;
-        c->hot = 0;
+    } else if (state == ACTION_ALLOW) {
+        cool(a, c);
     }
     c->state = state;
     return true;

@@ -8,8 +8,9 @@
  *   delta     what has come for a cell since the last flush; a flush adds it to the file
  *   held      what reservations hold: not part of the projection, read from their own table
  *
- * Bounded: ACCOUNTS_MAX in memory. One that owes nothing and whose state is to allow makes room; it is read
- * again when it is next needed.
+ * Bounded: `most` in memory, ACCOUNTS_MAX unless somebody says less. One that owes nothing to the file and
+ * whose state is to allow makes room; one that does not allow only where these are more than a quarter
+ * (sessions over their limits stay so for ever). It is read again when it is next needed.
  */
 #ifndef COLLECTOR_LEDGER_ACCOUNTS_H
 #define COLLECTOR_LEDGER_ACCOUNTS_H
@@ -55,7 +56,7 @@ struct delta {
 struct account {
     const struct ledger_budget *budget; /* borrowed; NULL: this place is free */
     uint8_t *key;                       /* owned */
-    uint32_t key_len, next, generation;
+    uint32_t key_len, next, generation, asked;
     uint64_t hash;
     int64_t first_ms, start_ms,
         until_ms;             /* the running window's first piece, its running one, and that one's end */
@@ -68,7 +69,7 @@ struct account {
     uint32_t hot;    /* its place in the list of those that do not allow, + 1; 0: it allows */
     uint8_t alerted; /* how many of the budget's thresholds have been told of this window */
     bool dirty, recent;
-    bool fresh;   /* read from the file and not looked at since */
+    bool fresh;   /* read from the file and not looked at since: what it has passed has been told of */
     bool overrun; /* it has been told that it is over its limit */
 
     enum action state;
@@ -83,7 +84,8 @@ struct accounts {
     struct account *all; /* owned */
     uint32_t used, room, free_list, hand;
     uint32_t *index; /* owned; hash to place + 1 */
-    uint32_t index_mask;
+    uint32_t index_mask, most;
+    uint32_t asking;      /* those that were asked for with this number keep their places */
     struct delta *deltas; /* owned: of cells that are not their accounts' own delta any more */
     uint32_t deltas_used, deltas_room;
     uint32_t *dirty, dirty_used, dirty_room; /* owned: accounts with a delta */
@@ -124,14 +126,28 @@ void accounts_flushed(struct accounts *a);
 /* Keeps the list of those that do not allow. False: no memory. */
 bool accounts_set_state(struct accounts *a, uint32_t account, enum action state);
 
+/* A sum that no number holds is told as the greatest that one does: it is over every limit. */
+static inline int64_t amount_add(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    return !__builtin_add_overflow(a, b, &sum) ? sum : a > 0 ? INT64_MAX : -INT64_MAX;
+}
+
+/* Whether its state is to be found out: its window has moved, or what is held of it has changed. */
+static inline bool account_is_stale(const struct account *c)
+{
+    return c->mark == INT64_MIN;
+}
+
 static inline int64_t account_spent(const struct account *c)
 {
-    return c->total.amount + c->total.held[HELD_TOLD] + c->total.held[HELD_PRESUMED];
+    return amount_add(amount_add(c->total.amount, c->total.held[HELD_TOLD]), c->total.held[HELD_PRESUMED]);
 }
 
 static inline int64_t account_committed(const struct account *c)
 {
-    return account_spent(c) + c->total.held[HELD_RESERVED];
+    return amount_add(account_spent(c), c->total.held[HELD_RESERVED]);
 }
 
 #endif

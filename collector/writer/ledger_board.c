@@ -24,6 +24,15 @@ struct making {
 
 /* ------------------------------------------------------------------ packing */
 
+static int write_bytes(void *arg, const char *bytes, size_t len)
+{
+    struct making *m = arg;
+
+    if (msgpack_sbuffer_write(&m->bytes, bytes, len) != 0)
+        m->failed = true;
+    return 0;
+}
+
 static void pack_bytes(msgpack_packer *pk, const char *s, size_t len)
 {
     msgpack_pack_str(pk, len);
@@ -217,7 +226,7 @@ struct board *ledger_board(struct ledger *l)
         return NULL;
     atomic_init(&m.board->references, 1);
     msgpack_sbuffer_init(&m.bytes);
-    msgpack_packer_init(&m.pk, &m.bytes, msgpack_sbuffer_write);
+    msgpack_packer_init(&m.pk, &m, write_bytes);
     size_t most = l->budget_count + l->pause_count + l->rule_count + l->accounts.hot_used + 1;
     m.board->entries =
         malloc((most < BOARD_ENTRIES_MAX ? most : BOARD_ENTRIES_MAX) * sizeof *m.board->entries);
@@ -237,6 +246,10 @@ struct board *ledger_board(struct ledger *l)
         add_account(&m, l, &l->accounts.all[l->accounts.hot[i]]);
     m.board->len = m.bytes.size;
     m.board->bytes = (uint8_t *)msgpack_sbuffer_release(&m.bytes);
+    if (m.failed) {
+        board_release(m.board);
+        return NULL;
+    }
     l->changed = false;
     return m.board;
 }

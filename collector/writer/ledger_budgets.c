@@ -84,7 +84,7 @@ static int load_raises(struct ledger *l)
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db,
                                  "SELECT budget, key, amount, until_ms FROM allowance"
-                                 " WHERE ended_ms IS NULL AND from_ms <= ?1 AND until_ms > ?1",
+                                 " WHERE ended_ms IS NULL AND until_ms > ?1",
                                  -1, &stmt, NULL);
 
     if (rc != 0)
@@ -173,7 +173,8 @@ int ledger_find_hot(struct ledger *l)
     static const char sql[] =
         "SELECT key FROM (SELECT key, amount FROM projection_ledger WHERE budget=?1 AND start_ms>=?2"
         " UNION ALL SELECT key, amount FROM reservation_posting WHERE budget=?1 AND start_ms>=?2)"
-        " GROUP BY key HAVING sum(amount) >= ?3";
+        " GROUP BY key HAVING total(amount) >= ?3 * 0.999"; /* inexact, so that it never overflows: looked at
+                                                               anyway */
     sqlite3_stmt *stmt;
     int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
 
@@ -368,6 +369,14 @@ static int set_counted(struct ledger *l, const struct recount *r)
     return rc;
 }
 
+static bool has_counted(const struct recount *r, int64_t budget)
+{
+    for (size_t i = 0; i < r->budget_count; i++)
+        if (r->budgets[i]->id == budget)
+            return true;
+    return false;
+}
+
 /* A budget may have ended meanwhile: what was counted for it harms nobody. */
 int ledger_counted(struct ledger *l, const struct recount *r)
 {
@@ -379,6 +388,8 @@ int ledger_counted(struct ledger *l, const struct recount *r)
         return rc;
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {
         struct account *c = &l->accounts.all[l->accounts.hot[i]];
+        if (!has_counted(r, c->budget->id))
+            continue;
         c->alerted = 0; /* the table of alerts knows what has been told */
         c->overrun = false;
         rc = ledger_look(l, l->accounts.hot[i], true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "../govern/line.h"
 #include "ledger_limits.h"
 #include "ledger_work.h"
 
@@ -10,7 +11,7 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
 {
     const struct ledger_budget *b = c->budget;
     int64_t allowed = b->def->limit;
-    char key[256];
+    char key[BUDGET_KEY_MAX + 1]; /* ", " takes no more than a length does */
 
     if (b->raises > 0)
         budget_key_text(b->def, c->key, c->key_len, key, sizeof key);
@@ -142,8 +143,11 @@ void ledger_pause_verdict(const struct pause *p, struct verdict *out)
                              .spent = UNKNOWN,
                              .limit = UNKNOWN,
                              .opens_ms = WINDOW_NEVER };
-    snprintf(out->text, sizeof out->text, "%s %.160s is paused%s%.200s", subject_field_name(p->field),
-             p->value, p->reason[0] != '\0' ? ": " : "", p->reason);
+    struct line text = line_of(out->text, sizeof out->text);
+    const char *words[] = { subject_field_name(p->field),     " ",      p->value, " is paused",
+                            p->reason[0] != '\0' ? ": " : "", p->reason };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        line_text(&text, words[i]);
 }
 
 void ledger_rule_verdict(const struct rule *r, struct verdict *out)

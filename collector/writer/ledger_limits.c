@@ -35,8 +35,9 @@ static int64_t slides_open_ms(const struct account *c, int64_t excess)
             const struct ledger_cell *cell = &c->piece[i].cell;
             if (c->piece[i].start_ms != start)
                 continue;
-            gone +=
-                cell->amount + cell->held[HELD_RESERVED] + cell->held[HELD_PRESUMED] + cell->held[HELD_TOLD];
+            gone = amount_add(gone, cell->amount);
+            for (int kind = 0; kind < HELD_KINDS; kind++)
+                gone = amount_add(gone, cell->held[kind]);
             if (gone > excess)
                 return window_gone(w, start);
         }
@@ -45,7 +46,9 @@ static int64_t slides_open_ms(const struct account *c, int64_t excess)
 
 int64_t limit_opens_ms(const struct account *c, int64_t needed, int64_t allowed)
 {
+    if (needed > allowed)
+        return WINDOW_NEVER;
     if (c->budget->def->window.kind != WINDOW_SLIDING)
         return c->until_ms;
-    return slides_open_ms(c, account_committed(c) + needed - allowed - (needed > 0 ? 1 : 0));
+    return slides_open_ms(c, amount_add(account_committed(c), needed - allowed) - (needed > 0 ? 1 : 0));
 }

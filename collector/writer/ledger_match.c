@@ -7,8 +7,7 @@
 
 #include "ledger_work.h"
 
-#define MATCHES   8192 /* a power of two */
-#define MATCH_MAX 64   /* accounts that are remembered; a combination with more is asked for each time */
+#define MATCHES 8192 /* a power of two */
 
 struct known {
     uint32_t account, generation;
@@ -48,8 +47,10 @@ static int account_of(struct ledger *l, const struct ledger_budget *b, const str
     size_t len = budget_key(b->def, who, key);
     int rc = accounts_get(&l->accounts, b, (struct slice){ key, (uint32_t)len }, l->now_ms, out);
 
-    if (rc == 0 && l->accounts.all[*out].fresh)
-        rc = ledger_look(l, *out, false);
+    if (rc == 0)
+        l->accounts.all[*out].asked = l->accounts.asking;
+    if (rc == 0 && account_is_stale(&l->accounts.all[*out]))
+        rc = ledger_look(l, *out, l->running);
     return rc;
 }
 
@@ -76,7 +77,7 @@ static bool make_room(struct ledger_match *m, int count)
 {
     if (count <= m->room)
         return true;
-    struct known *more = count <= MATCH_MAX ? realloc(m->known, (size_t)count * sizeof *more) : NULL;
+    struct known *more = count <= LEDGER_RECALL_MAX ? realloc(m->known, (size_t)count * sizeof *more) : NULL;
     if (more == NULL)
         return false;
     m->known = more;
@@ -104,6 +105,7 @@ static bool recall(const struct ledger *l, const struct ledger_match *m, struct 
         if (c->generation != m->known[i].generation)
             return false;
         c->recent = true;
+        c->asked = l->accounts.asking;
         out[i] = (struct reach){ .account = m->known[i].account, .budget = c->budget };
     }
     return true;
@@ -120,12 +122,12 @@ static int roll(struct ledger *l, const struct reach *reach, int count)
             continue;
         rc = accounts_roll(&l->accounts, reach[i].account, l->now_ms);
         if (rc == 0)
-            rc = ledger_look(l, reach[i].account, false);
+            rc = ledger_look(l, reach[i].account, l->running);
     }
     return rc;
 }
 
-bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count)
+bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_RECALL_MAX], int *count)
 {
     const struct ledger_match *m = &l->matches[dims & (MATCHES - 1)];
 
@@ -141,6 +143,7 @@ int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
 {
     int count;
 
+    l->accounts.asking++; /* what is found for a call may not make room for what is found next */
     if (!ledger_recall(l, dims, out, &count)) {
         count = ask(l, false, who, out, 0);
         if (count >= 0)

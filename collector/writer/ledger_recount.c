@@ -9,6 +9,7 @@
 #include "ledger_work.h"
 
 #define ROWS_PER_REPORT 100000
+#define CLOCK_OFF_MS    ((int64_t)24 * 3600 * 1000) /* by so much a clock may be set back */
 
 int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out)
 {
@@ -84,18 +85,23 @@ int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, stru
     return 0;
 }
 
-int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted)
+int recount_open(struct recount *r, sqlite3 *db)
 {
-    int rc;
-
     *r = (struct recount){ .db = db };
     r->subjects = calloc(1, sizeof *r->subjects);
     if (r->subjects == NULL)
         return -SQLITE_NOMEM;
-    if ((rc = subject_reader_open(r->subjects, db)) != 0 ||
-        (rc = ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count)) != 0)
-        return rc;
-    return -sqlite3_prepare_v2(db, "SELECT admitted_ms FROM reservation WHERE id=?", -1, &r->admitted, NULL);
+    int rc = subject_reader_open(r->subjects, db);
+    return rc != 0 ? rc
+                   : -sqlite3_prepare_v2(db, "SELECT admitted_ms FROM reservation WHERE id=?", -1,
+                                         &r->admitted, NULL);
+}
+
+int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted)
+{
+    int rc = recount_open(r, db);
+
+    return rc != 0 ? rc : ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count);
 }
 
 void recount_fini(struct recount *r)
@@ -116,13 +122,15 @@ void recount_fini(struct recount *r)
 
 /* --------------------------------------------------------------------- rows */
 
-static int admitted_ms(struct recount *r, const struct log_row *row, int64_t *out)
+int recount_post_ms(struct recount *r, const struct log_row *row, int64_t *post_ms)
 {
+    *post_ms = row->ts_ms;
+    if (row->reservation_len == 0)
+        return 0;
     sqlite3_bind_text(r->admitted, 1, row->reservation, row->reservation_len, SQLITE_STATIC);
     int rc = sqlite3_step(r->admitted);
-
     if (rc == SQLITE_ROW)
-        *out = sqlite3_column_int64(r->admitted, 0);
+        *post_ms = sqlite3_column_int64(r->admitted, 0);
     sqlite3_reset(r->admitted);
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
@@ -139,7 +147,7 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
         ledger_cells_get(&r->cells, b->id, key, len, window_start(&b->def->window, post_ms));
     if (c == NULL)
         return -SQLITE_NOMEM;
-    c->amount += worth->amount[b->def->unit];
+    c->amount = amount_add(c->amount, worth->amount[b->def->unit]);
     c->calls++;
     c->unknown += worth->unknown[b->def->unit];
     return 0;
@@ -149,14 +157,13 @@ int recount_row(struct recount *r, const struct log_row *row)
 {
     struct subject who;
     struct worth worth;
-    int64_t post_ms = row->ts_ms;
-    int rc = 0;
+    int64_t post_ms;
+    int rc;
 
     if (row->kind != LOG_DISPATCH || !row->counts || row->status == STATUS_blocked || r->budget_count == 0)
         return 0;
-    if (row->reservation_len > 0 && (rc = admitted_ms(r, row, &post_ms)) != 0)
-        return rc;
-    if ((rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0)
+    if ((rc = recount_post_ms(r, row, &post_ms)) != 0 ||
+        (rc = subject_reader_get(r->subjects, row->dims, row->session, &who)) != 0)
         return rc;
     worth_of(row, &worth);
     for (size_t i = 0; rc == 0 && i < r->budget_count; i++)
@@ -165,7 +172,7 @@ int recount_row(struct recount *r, const struct log_row *row)
 }
 
 /* The reader is kept: for a few rows its preparing would take longer than its reading. */
-static int seek(struct recount *r, int64_t first_id, int64_t last_id)
+int recount_seek(struct recount *r, int64_t first_id, int64_t last_id)
 {
     if (r->reader != NULL)
         return log_reader_seek(r->reader, first_id, last_id);
@@ -184,7 +191,7 @@ int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
 {
     struct log_row row;
     int64_t n = 0;
-    int rc = seek(r, first_id, last_id);
+    int rc = recount_seek(r, first_id, last_id);
 
     if (rc != 0)
         return rc;
@@ -198,8 +205,9 @@ int recount_rows(struct recount *r, int64_t first_id, int64_t last_id)
     return rc;
 }
 
-/* Pieces of the log in which nothing is late enough are passed over. A reservation's event comes after its
- * admission, so its time of posting may be before its own: by as much as a reservation lasts. */
+/* Pieces of the log in which nothing is late enough are passed over. An event with a reservation counts at
+ * the admission, whatever its own time is, and comes after it: it may count if it came late enough, by a
+ * clock that may have been set back since. */
 int recount_first(struct recount *r, int64_t *first_id)
 {
     int64_t from_ms = INT64_MAX;
@@ -209,14 +217,14 @@ int recount_first(struct recount *r, int64_t *first_id)
         if (r->budgets[i]->counts_from_ms < from_ms)
             from_ms = r->budgets[i]->counts_from_ms;
     int rc = -sqlite3_prepare_v2(r->db,
-                                 "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE newest_ms < ?"
-                                 " AND last_id < (SELECT ifnull(min(first_id), 9223372036854775807) FROM"
-                                 " log_partition WHERE newest_ms >= ?)",
+                                 "SELECT ifnull(max(last_id), 0) + 1 FROM log_partition WHERE last_id <"
+                                 " (SELECT ifnull(min(first_id), 9223372036854775807) FROM log_partition"
+                                 " WHERE newest_ms >= ?1 OR last_received_ms >= ?2)",
                                  -1, &stmt, NULL);
     if (rc != 0)
         return rc;
     sqlite3_bind_int64(stmt, 1, from_ms);
-    sqlite3_bind_int64(stmt, 2, from_ms);
+    sqlite3_bind_int64(stmt, 2, from_ms - CLOCK_OFF_MS);
     rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
         *first_id = sqlite3_column_int64(stmt, 0);

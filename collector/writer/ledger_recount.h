@@ -27,11 +27,22 @@ struct recount {
  * none. 0 or a negative SQLite code; fini is due in any case. */
 int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_uncounted);
 void recount_fini(struct recount *r);
+/* The same for budgets that do not stand in the file: there are none yet, *budgets is the caller's to fill.
+ */
+int recount_open(struct recount *r, sqlite3 *db);
 
 /* Adds the rows first_id to last_id to the cells. 0 or a negative SQLite code. */
 int recount_rows(struct recount *r, int64_t first_id, int64_t last_id);
 /* One row. */
 int recount_row(struct recount *r, const struct log_row *row);
+
+/* When a row counts: at the admission of the reservation that it names, if there is one, else at its own
+ * time.
+ */
+int recount_post_ms(struct recount *r, const struct log_row *row, int64_t *post_ms);
+
+/* For rows that are walked by hand with r->reader, open for dispatches and kept. */
+int recount_seek(struct recount *r, int64_t first_id, int64_t last_id);
 
 /* The first row that may count for any of the budgets. */
 int recount_first(struct recount *r, int64_t *first_id);

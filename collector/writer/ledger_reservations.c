@@ -120,6 +120,8 @@ static int load_early(struct ledger *l)
 
     if (rc != 0)
         return rc;
+    free(l->early); /* what has been rolled back did not come */
+    l->early = NULL;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *id = (const char *)sqlite3_column_text(stmt, 0);
         if (id != NULL && (rc = note_early(l, id, (size_t)sqlite3_column_bytes(stmt, 0))) != 0)
@@ -189,6 +191,7 @@ static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t sta
 struct change {
     enum { DROP, TO_TOLD, TO_PRESUMED } to;
     const struct worth *worth; /* of TO_TOLD */
+    const struct found *found; /* the same */
 };
 
 struct posted {
@@ -255,10 +258,13 @@ static int look(struct ledger *l, const struct posted *p)
     return account != ACCOUNT_NONE ? ledger_look(l, account, l->running) : 0;
 }
 
-/* What nobody told stays what it was reserved as: unknown is not zero. */
-static int64_t told(const struct worth *w, enum unit unit, int64_t reserved)
+/* What nobody told stays what it was reserved as, though it may have expired: unknown is not zero. */
+static int64_t told(const struct change *c, enum unit unit)
 {
-    return w->unknown[unit] ? reserved : w->amount[unit];
+    if (!c->worth->unknown[unit])
+        return c->worth->amount[unit];
+    int64_t reserved = unit == UNIT_USD ? c->found->nanousd : c->found->tokens;
+    return reserved != UNKNOWN ? reserved : 0;
 }
 
 static int change_one(struct ledger *l, int64_t nr, const struct posted *p, const struct change *c)
@@ -270,9 +276,7 @@ static int change_one(struct ledger *l, int64_t nr, const struct posted *p, cons
     if (c->to == DROP || b == NULL)
         return 0;
     enum held_kind kind = c->to == TO_TOLD ? HELD_TOLD : b->def->strict ? HELD_PRESUMED : HELD_RESERVED;
-    int64_t amount = c->to == TO_TOLD ? told(c->worth, b->def->unit, p->amount)
-                     : b->def->strict ? p->amount
-                                      : 0;
+    int64_t amount = c->to == TO_TOLD ? told(c, b->def->unit) : b->def->strict ? p->amount : 0;
     hold(l, p->budget, key, p->start_ms, kind, amount);
     return save_posting(l, nr, p, kind, amount);
 }
@@ -424,14 +428,12 @@ static bool has_room(struct ledger *l, struct reach *reach, int count, const str
     for (int i = 0; i < count; i++) {
         const struct account *c = &l->accounts.all[reach[i].account];
         const struct budget *def = c->budget->def;
-        int64_t sum;
         reach[i].amount = e->amount[def->unit];
         if (def->action != ACTION_BLOCK || def->shadow)
             continue;
         bool over = reach[i].amount == UNKNOWN
                         ? def->strict || account_committed(c) >= ledger_allowed(l, c)
-                        : __builtin_add_overflow(account_committed(c), reach[i].amount, &sum) ||
-                              sum > ledger_allowed(l, c);
+                        : amount_add(account_committed(c), reach[i].amount) > ledger_allowed(l, c);
         if (over) {
             deny(l, &reach[i], o);
             return false;
@@ -630,7 +632,7 @@ int ledger_settle(struct ledger *l, struct order *o)
     if ((rc = worth_told(l, o, &f, &worth)) != 0)
         return rc;
     int64_t usd = !o->called ? 0 : worth.unknown[UNIT_USD] ? UNKNOWN : worth.amount[UNIT_USD];
-    struct change c = { .to = o->called ? TO_TOLD : DROP, .worth = &worth };
+    struct change c = { .to = o->called ? TO_TOLD : DROP, .worth = &worth, .found = &f };
     o->settled_nanousd = usd;
     l->tally.settled++;
     rc = end(l, &f, o->called ? TOLD : RELEASED, usd);
@@ -675,7 +677,7 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
     bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc == 0 && settles ? note_early(l, row->reservation, row->reservation_len) : rc;
+        return rc == 0 && e != NULL ? note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
     if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
         return rc;

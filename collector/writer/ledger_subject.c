@@ -73,15 +73,15 @@ static void keep_text(struct subject_reader *r, sqlite3_stmt *stmt, int column, 
     out->text[field] = (struct slice){ (const uint8_t *)r->text[field].at, (uint32_t)len };
 }
 
-static void pack_text(msgpack_packer *pk, const char *s)
+static void pack_text(msgpack_packer *pk, const char *s, size_t len)
 {
-    msgpack_pack_str(pk, strlen(s));
-    msgpack_pack_str_body(pk, s, strlen(s));
+    msgpack_pack_str(pk, len);
+    msgpack_pack_str_body(pk, s, len);
 }
 
 static void keep_tags(struct subject_reader *r, const char *json, struct subject *out)
 {
-    json_t *tags = json != NULL ? json_loads(json, 0, NULL) : NULL, *value;
+    json_t *tags = json != NULL ? json_loads(json, JSON_ALLOW_NUL, NULL) : NULL, *value;
     const char *name;
     msgpack_packer pk;
 
@@ -91,8 +91,8 @@ static void keep_tags(struct subject_reader *r, const char *json, struct subject
         msgpack_pack_map(&pk, json_object_size(tags));
         json_object_foreach(tags, name, value)
         {
-            pack_text(&pk, name);
-            pack_text(&pk, json_is_string(value) ? json_string_value(value) : "");
+            pack_text(&pk, name, strlen(name));
+            pack_text(&pk, json_is_string(value) ? json_string_value(value) : "", json_string_length(value));
         }
         out->tags = (struct slice){ (const uint8_t *)r->tags.data, (uint32_t)r->tags.size };
     }

@@ -8,13 +8,15 @@
 #include "../govern/order.h"
 #include "ledger.h"
 
-#define LEDGER_REACH_MAX 256 /* budgets that one call may count against; more are refused */
+#define LEDGER_REACH_MAX  BUDGETS_MAX /* budgets that one call may count against: all there may be */
+#define LEDGER_RECALL_MAX 64 /* accounts of a combination that are remembered; more are asked for each time \
+                              */
 
 struct ledger_statements {
     sqlite3_stmt *load_cells, *load_held, *save_cell, *save_checkpoint, *save_watermark;
     sqlite3_stmt *dims, *session;
-    sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings, *set_kind,
-        *due, *next_due;
+    sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings,
+        *set_kind, *due, *next_due;
     sqlite3_stmt *add_alert;
 };
 
@@ -33,12 +35,12 @@ struct worth {
 void worth_of(const struct log_row *row, struct worth *out);
 
 /* ledger_match.c: the accounts of a call, made and rolled to l->now_ms. dims 0: not remembered. The count, or
- * a negative SQLite code; more than LEDGER_REACH_MAX are left out. */
+ * a negative SQLite code. */
 int ledger_reach(struct ledger *l, uint32_t dims, const struct subject *who,
                  struct reach out[LEDGER_REACH_MAX]);
 /* The same without asking who it is: false if it is not remembered. *count: as what ledger_reach returns;
  * without the budgets that look at sessions. */
-bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_REACH_MAX], int *count);
+bool ledger_recall(struct ledger *l, uint32_t dims, struct reach out[LEDGER_RECALL_MAX], int *count);
 int ledger_match_init(struct ledger *l);
 void ledger_match_fini(struct ledger *l);
 void ledger_match_forget(struct ledger *l);

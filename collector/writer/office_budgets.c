@@ -40,7 +40,7 @@ static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64
                      int64_t *accounts)
 {
     static const char sql[] =
-        "SELECT key, sum(amount) AS sum, count(*) OVER () FROM"
+        "SELECT key, total(amount) AS sum, count(*) OVER () FROM"
         " (SELECT key, amount FROM projection_ledger WHERE budget=?1 AND start_ms>=?2"
         "  UNION ALL SELECT key, amount FROM reservation_posting WHERE budget=?1 AND start_ms>=?2)"
         " GROUP BY key ORDER BY sum DESC LIMIT ?3";
@@ -52,8 +52,8 @@ static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64
         struct slice key = { sqlite3_column_blob(stmt, 0), (uint32_t)sqlite3_column_bytes(stmt, 0) };
         *accounts = sqlite3_column_int64(stmt, 2);
         rc = accounts_get(&d->l->accounts, b, key, d->l->now_ms, &account);
-        if (rc == 0 && d->l->accounts.all[account].fresh)
-            rc = ledger_look(d->l, account, false);
+        if (rc == 0 && account_is_stale(&d->l->accounts.all[account]))
+            rc = ledger_look(d->l, account, d->l->running);
         if (rc == 0)
             json_array_append_new(cells, cell_json(d->l, &d->l->accounts.all[account]));
     }
@@ -70,8 +70,8 @@ static int add_empty(struct office_desk *d, const struct ledger_budget *b, json_
     if (b->def->pers > 0 || b->def->window.kind == WINDOW_SESSION || json_array_size(cells) > 0)
         return 0;
     rc = accounts_get(&d->l->accounts, b, (struct slice){ (const uint8_t *)"", 0 }, d->l->now_ms, &account);
-    if (rc == 0 && d->l->accounts.all[account].fresh)
-        rc = ledger_look(d->l, account, false);
+    if (rc == 0 && account_is_stale(&d->l->accounts.all[account]))
+        rc = ledger_look(d->l, account, d->l->running);
     if (rc == 0)
         json_array_append_new(cells, cell_json(d->l, &d->l->accounts.all[account]));
     return rc;

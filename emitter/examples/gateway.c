@@ -87,7 +87,7 @@ static int may_call(tg_emitter *tg, struct call *c)
     struct tg_verdict v = { .action = TG_ALLOW };
 
     if (admit > 0) /* whatever comes back, v says what to do: also if nobody answers */
-        tg_admit(tg, &r, 0, 2000, &c->reserved, &v);
+        tg_admit(tg, &r, 0, 500, &c->reserved, &v);
     else
         tg_check(tg, &r, &v);
     if (v.action == TG_ALLOW)

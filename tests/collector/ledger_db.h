@@ -248,25 +248,26 @@ static inline enum order_status db_settle(struct ledger_db *d, const char *id, b
     return o.status;
 }
 
-/* The account of a budget and of one value of its per (NULL: it has none), as of now. */
+/* The account of a budget and of one value of its per (NULL: it has none), as of now, until the next
+ * transaction. */
 static inline const struct account *db_account(struct ledger_db *d, const char *budget, const char *value)
 {
-    const struct ledger_budget *b = ledger_budget_named(db_ledger(d), budget);
     uint8_t key[300] = { 0 };
     uint32_t len = 0, account;
 
-    assert_non_null(b);
     if (value != NULL) {
         len = (uint32_t)strlen(value) + 1;
         assert_true(len <= 128);
         key[0] = (uint8_t)(len--);
         memcpy(key + 1, value, len++);
     }
-    db_begin(d);
+    db_begin(d); /* which may read the budgets again */
+    const struct ledger_budget *b = ledger_budget_named(db_ledger(d), budget);
+    assert_non_null(b);
     assert_int_equal(
         accounts_get(&db_ledger(d)->accounts, b, (struct slice){ key, len }, d->now_ms, &account), 0);
-    if (db_ledger(d)->accounts.all[account].fresh)
-        assert_int_equal(ledger_look(db_ledger(d), account, false), 0);
+    if (account_is_stale(&db_ledger(d)->accounts.all[account]))
+        assert_int_equal(ledger_look(db_ledger(d), account, true), 0);
     db_commit(d);
     return &db_ledger(d)->accounts.all[account];
 }

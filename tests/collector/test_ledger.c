@@ -39,7 +39,9 @@ struct life {
     struct ledger_db db;
     struct call calls[CALLS_MAX], *saved_calls;
     struct admitted admits[ADMITS_MAX];
+    bool early[ADMITS_MAX], saved_early[ADMITS_MAX]; /* by number of id: its event is in the log */
     int called, admitted, asked;
+    uint32_t places; /* for accounts; 0: as many as there are */
     struct queue *queue;
     struct counting *counting;
 };
@@ -47,7 +49,7 @@ struct life {
 /* What all histories together have been through. */
 static struct {
     int64_t cells, held_cells, hot, alerts, rollbacks, counted, denied, granted, settled, expired, repriced,
-        uncounted_calls, late, ahead;
+        late, ahead, early;
 } met;
 
 struct known {
@@ -352,7 +354,7 @@ static void compare_memory(struct life *h, const struct cells *all)
         for (int n = 0; n < HELD_KINDS; n++)
             assert_int_equal(c->total.held[n], sum.held[n]);
         assert_int_equal(c->hot != 0, c->state != ACTION_ALLOW);
-        if (c->fresh || h->db.now_ms < c->start_ms || h->db.now_ms >= c->until_ms)
+        if (account_is_stale(c) || h->db.now_ms < c->start_ms || h->db.now_ms >= c->until_ms)
             continue;
         if (c->state != expected_state(c->budget, &sum))
             fail_msg("budget %s: state %d, expected %d: %lld + %lld + %lld + %lld of %lld",
@@ -458,6 +460,8 @@ static void random_call(struct life *h)
     enum event_result result;
     struct made_event m;
     int r = h->admitted > 0 && below(h, 2) == 0 ? (int)below(h, (unsigned)h->admitted) : -1;
+    int early = below(h, 10) == 0 ? h->asked + (int)below(h, 3) : -1; /* it comes before its admission */
+    char id[16];
     int64_t row = h->db.store.next_id;
 
     made_event(&m, KIND_dispatch, &names);
@@ -470,11 +474,16 @@ static void random_call(struct life *h)
     m.event.num[D_partial] = m.event.has_id && below(h, 2) == 0 ? 1 : UNKNOWN;
     if (below(h, 4) == 0)
         made_run(&m, runs[below(h, 3)]);
-    if (r >= 0)
-        m.event.text[D_reservation_id] = made_slice(h->admits[r].id);
+    snprintf(id, sizeof id, "r-%d", early);
+    if (early >= 0)
+        r = -1;
+    if (early >= 0 || r >= 0)
+        m.event.text[D_reservation_id] = made_slice(early >= 0 ? id : h->admits[r].id);
     assert_int_equal(journal_append(&h->db.journal, &h->db.from, &m.event, &result), 0);
     if (result != EVENT_STORED && result != EVENT_REPLACED)
         return;
+    if (early >= 0)
+        h->early[early] = true;
     assert_true(h->called < CALLS_MAX);
     struct call *c = &h->calls[h->called++];
     *c = (struct call){ .row = row,
@@ -520,13 +529,17 @@ static void random_admission(struct life *h)
 {
     struct order o = made_order("", pick(h, agents, 3), pick(h, models, 4));
 
-    snprintf(o.id, sizeof o.id, "r-%d", h->asked++);
+    int number = h->asked++;
+    assert_true(number + 3 < ADMITS_MAX);
+    snprintf(o.id, sizeof o.id, "r-%d", number);
     o.who.text[SUBJECT_session_id] = made_slice(pick(h, sessions, 3));
     o.prompt_tokens = below(h, 2) == 0 ? UNKNOWN : (int64_t)below(h, 2000);
     o.max_tokens = below(h, 2) == 0 ? UNKNOWN : (int64_t)below(h, 2000);
     o.ttl_ms = 1000 + below(h, 200000);
     assert_int_equal(ledger_admit(db_ledger(&h->db), &o), 0);
-    assert_true(o.status == ORDER_DONE || o.status == ORDER_DENIED);
+    assert_int_equal(o.status == ORDER_SETTLED, h->early[number]);
+    assert_true(o.status == ORDER_DONE || o.status == ORDER_DENIED || o.status == ORDER_SETTLED);
+    met.early += h->early[number];
     met.granted += o.status == ORDER_DONE;
     met.denied += o.status == ORDER_DENIED;
     if (o.status != ORDER_DONE)
@@ -634,6 +647,7 @@ static void live_a_moment(struct life *h)
     bool lost = below(h, 10) == 0, ends = h->counting != NULL && below(h, 2) == 0;
 
     memcpy(h->saved_calls, h->calls, sizeof h->calls);
+    memcpy(h->saved_early, h->early, sizeof h->early);
     move_clock(h);
     db_begin(&h->db);
     if (below(h, 12) == 0)
@@ -650,6 +664,7 @@ static void live_a_moment(struct life *h)
         met.rollbacks++;
         db_rollback(&h->db);
         memcpy(h->calls, h->saved_calls, sizeof h->calls);
+        memcpy(h->early, h->saved_early, sizeof h->early);
         h->called = called;
         h->admitted = admitted;
     } else {
@@ -663,6 +678,13 @@ static void live_a_moment(struct life *h)
         begin_counting(h);
 }
 
+/* Few: accounts are read from the file again and again. */
+static void have_places(struct life *h)
+{
+    if (h->places > 0)
+        db_ledger(&h->db)->accounts.most = h->places;
+}
+
 static void die_and_wake(struct life *h)
 {
     struct queue_item *item;
@@ -673,11 +695,13 @@ static void die_and_wake(struct life *h)
         h->counting = NULL;
     }
     db_restart(&h->db);
+    have_places(h);
 }
 
 static void live(struct life *h)
 {
     db_start(&h->db, START_MS);
+    have_places(h);
     h->queue = queue_new(1000);
     h->saved_calls = malloc(sizeof h->calls);
     assert_non_null(h->saved_calls);
@@ -708,7 +732,7 @@ static void test_histories(void **state)
 
     (void)state;
     for (unsigned seed = 1; seed <= HISTORIES; seed++) {
-        h = (struct life){ .seed = seed * 7919 };
+        h = (struct life){ .seed = seed * 7919, .places = seed % 3 * 8 };
         db_remove();
         print_message("history %u\n", seed);
         live(&h);
@@ -721,7 +745,7 @@ static void test_histories(void **state)
         (long long)met.settled, (long long)met.expired, (long long)met.repriced);
     assert_true(met.cells > 0 && met.held_cells > 0 && met.hot > 0 && met.alerts > 0 && met.rollbacks > 0);
     assert_true(met.counted > 0 && met.granted > 0 && met.denied > 0 && met.settled > 0 && met.expired > 0);
-    assert_true(met.repriced > 0 && met.late > 0 && met.ahead > 0);
+    assert_true(met.repriced > 0 && met.late > 0 && met.ahead > 0 && met.early > 0);
 }
 
 int main(void)

@@ -150,6 +150,29 @@ static void test_expiry(void **state)
     db_stop(&d);
 }
 
+/* Settled after it has expired, by somebody who does not know what it came to: what was reserved is held. */
+static void test_settled_late(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"tokens\", \"limit\": \"10k tokens\", \"window\": \"day\"}");
+    db_put(&d, "{\"name\": \"usd\", \"limit\": \"5 usd\", \"window\": \"day\", \"strict\": true}");
+    db_put(&d, "{\"name\": \"calls\", \"limit\": \"5 calls\", \"window\": \"day\"}");
+    assert_int_equal(db_admit(&d, "r-1", "a", "dear"), ORDER_DONE);
+    assert_int_equal(db_admit(&d, "r-2", "a", "dear"), ORDER_DONE);
+    d.now_ms += LEDGER_TTL_DEFAULT_MS;
+    assert_int_equal(account_committed(db_account(&d, "tokens", NULL)), 0);
+    assert_int_equal(db_settle(&d, "r-1", true, UNKNOWN), ORDER_DONE);
+    assert_int_equal(account_spent(db_account(&d, "tokens", NULL)), 2000);
+    assert_int_equal(account_spent(db_account(&d, "calls", NULL)), 1);
+    assert_int_equal(account_spent(db_account(&d, "usd", NULL)), 2 * USD / 10);
+    assert_int_equal(db_settle(&d, "r-2", false, UNKNOWN), ORDER_DONE);
+    assert_int_equal(account_spent(db_account(&d, "usd", NULL)), USD / 10);
+    db_stop(&d);
+}
+
 /* A call may come to more than it reserved: it is recorded, told of once, and the budget is full. */
 static void test_overrun(void **state)
 {
@@ -320,13 +343,10 @@ static void test_sliding_window(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_exactly_fifty),
-        TEST(test_exactly_three),
-        TEST(test_ends),
-        TEST(test_expiry),
-        TEST(test_overrun),
-        TEST(test_unknown_price),
-        TEST(test_windows_open_at_their_end),
+        TEST(test_exactly_fifty),  TEST(test_exactly_three),
+        TEST(test_ends),           TEST(test_expiry),
+        TEST(test_settled_late),   TEST(test_overrun),
+        TEST(test_unknown_price),  TEST(test_windows_open_at_their_end),
         TEST(test_sliding_window),
     };
 

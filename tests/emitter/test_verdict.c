@@ -98,7 +98,7 @@ static void test_patterns(void **state)
     } table[] = {
         { "", "", true },
         { "", "a", false },
-        { "*", "", true },
+        { "*", "", false },
         { "*", "anything", true },
         { "a", "a", true },
         { "a", "", false },
@@ -689,6 +689,26 @@ static void test_two_writers(void **state)
     assert_int_equal(page_publish(d->page, &d->list->page, T), 0);
 }
 
+/* A list that came meanwhile stands in the other half; the next one overwrites what is being read. */
+static void test_slow_reader(void **state)
+{
+    struct desk *d = *state;
+    const struct test_entry e = { .action = TG_BLOCK };
+    struct look l;
+
+    publish(d, &e, 1);
+    assert_true(page_look(d->page, T, &l));
+    assert_true(page_unchanged(&l));
+    assert_int_equal(page_prolong(d->page, 1, VALID, T), 0);
+    assert_true(page_unchanged(&l));
+    publish(d, &e, 1);
+    assert_true(page_unchanged(&l));
+    publish(d, &e, 1);
+    assert_false(page_unchanged(&l));
+    assert_true(page_look(d->page, T, &l));
+    assert_true(page_unchanged(&l));
+}
+
 /* ---------------------------------------------------------------------- threads */
 
 struct crowd {
@@ -828,6 +848,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_and_a_writer, setup, teardown),
         cmocka_unit_test(test_memo),
     };
