@@ -17,7 +17,7 @@ static json_t *cell_json(struct ledger *l, const struct account *c)
 
     budget_key_text(def, c->key, c->key_len, key, sizeof key);
     json_t *o = json_object();
-    json_object_set_new(o, "key", json_string(key) != NULL ? json_string(key) : office_string("\xff"));
+    json_object_set_new(o, "key", key[0] == '\0' ? json_string("") : office_string(key));
     json_object_set_new(o, "window_start_ms", json_integer(c->first_ms));
     json_object_set_new(o, "window_end_ms",
                         office_time(def->window.kind == WINDOW_SLIDING ? WINDOW_NEVER : c->until_ms));

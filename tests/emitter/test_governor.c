@@ -687,6 +687,37 @@ static void test_many_threads(void **state)
     peer_stop(peer);
 }
 
+/* Many wait when the collector comes: each asks once and then every ASK_REPEAT_MS, not with every turn of the
+ * sender until all questions have found room at once. */
+static void test_many_wait_for_a_collector(void **state)
+{
+    enum { CALLERS = 200 };
+    static struct caller caller[CALLERS];
+    static pthread_t thread[CALLERS];
+    _Atomic int started = 0;
+
+    (void)state;
+    memset(caller, 0, sizeof caller);
+    tg_emitter *tg = open_as("gate");
+    for (int i = 0; i < CALLERS; i++) {
+        caller[i] = (struct caller){ .tg = tg, .timeout_ms = PATIENCE_MS, .started = &started };
+        assert_int_equal(pthread_create(&thread[i], NULL, caller_main, &caller[i]), 0);
+    }
+    EVENTUALLY(started == CALLERS);
+    court->lose = CALLERS / 2;
+    peer_start(peer);
+    uint64_t begun = test_ms();
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(thread[i], NULL);
+    uint64_t turns = 2 + (test_ms() - begun) / ASK_REPEAT_MS;
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(caller[i].rc, TG_OK);
+    assert_true(COURT(asked) >= CALLERS + CALLERS / 2);
+    assert_true(COURT(asked) <= CALLERS * turns);
+    tg_close(tg, PATIENCE_MS);
+    peer_stop(peer);
+}
+
 /* More than there are slots: those who find none have their answer at once, and slots come back. */
 static void test_no_slot_left(void **state)
 {
@@ -901,6 +932,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lost_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_wait_for_a_collector, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_slot_left, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_while_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checks_while_lists_change, setup, teardown),
