@@ -10,6 +10,6 @@ NODE=$BUILD/openclaw/node/package/bin/node
 "$HERE/install.sh" "$BUILD/openclaw"
 "$HERE/../../emitter/bindings/node/build.sh" "$BUILD" "$BUILD/openclaw/node/package/include/node"
 export TOLLGATE_ADDON="$BUILD/tollgate.node" TOLLGATED="$BUILD/tollgated"
-"$NODE" --test --test-reporter=dot "$HERE/join.test.mjs" "$HERE/addon.test.mjs" "$HERE/hub.test.mjs"
+"$NODE" --test --test-reporter=dot "$HERE/join.test.mjs" "$HERE/addon.test.mjs" "$HERE/hub.test.mjs" "$HERE/gate.test.mjs"
 unset TOLLGATE_ADDON
 exec "$NODE" "$HERE/run.mjs" "$BUILD"
