@@ -90,11 +90,16 @@ export function modelOf(name, provider, isProvider) {
 /** The providers that a gateway's configuration names: with models, with a key, or in an agent's model. */
 export function providersOf(config) {
   const agents = [config?.agents?.defaults, ...Object.values(config?.agents?.entries ?? {})];
-  const models = agents.flatMap((one) => [one?.model?.primary ?? one?.model, ...Object.keys(one?.models ?? {})]);
+  const models = agents.flatMap((one) => [
+    one?.model?.primary ?? one?.model,
+    ...Object.keys(one?.models ?? {}),
+  ]);
   return new Set([
     ...Object.keys(config?.models?.providers ?? {}),
     ...Object.values(config?.auth?.profiles ?? {}).map((profile) => profile?.provider),
-    ...models.filter((name) => typeof name === 'string' && name.includes('/')).map((name) => name.split('/')[0]),
+    ...models
+      .filter((name) => typeof name === 'string' && name.includes('/'))
+      .map((name) => name.split('/')[0]),
   ]);
 }
 

@@ -38,7 +38,8 @@ export class Gate {
       use;
     for (let hops = 0; hops < HOPS_MAX && verdict?.action === 'downgrade'; hops++) {
       this.#tell(asked, verdict);
-      const next = verdict.use_model && convert.modelOf(verdict.use_model, asked.provider, this.#ask.isProvider);
+      const next =
+        verdict.use_model && convert.modelOf(verdict.use_model, asked.provider, this.#ask.isProvider);
       if (!next || (next.provider === asked.provider && next.model === asked.model)) break;
       use = next;
       asked = { ...asked, ...next };

@@ -104,10 +104,14 @@ test('a model of another provider is known by the provider', () => {
   const config = {
     models: { providers: { a: {} } },
     auth: { profiles: { 'b:default': { provider: 'b' } } },
-    agents: { defaults: { model: { primary: 'c/x' }, models: { 'd/y/z': {} } }, entries: { main: { model: 'e/x' }, o: {} } },
+    agents: {
+      defaults: { model: { primary: 'c/x' }, models: { 'd/y/z': {} } },
+      entries: { main: { model: 'e/x' }, o: {} },
+    },
   };
   for (const name of ['a', 'b', 'c', 'd', 'e']) assert.ok(providersOf(config).has(name), name);
-  for (const rubbish of [undefined, null, 5, {}, { agents: 7, models: 'x' }]) assert.ok(providersOf(rubbish) instanceof Set);
+  for (const rubbish of [undefined, null, 5, {}, { agents: 7, models: 'x' }])
+    assert.ok(providersOf(rubbish) instanceof Set);
 });
 
 /* --------------------------------------------------------------- the plugin */
@@ -161,7 +165,13 @@ async function spend(api, agent, calls) {
   for (let n = 0; n < calls; n++) {
     const ctx = { trace: { traceId: 't', spanId: `${agent} ${before + n}` } };
     const call = { ...turn(agent), callId: `${agent}:model:1`, provider: 'p', model: 'big' };
-    const message = { role: 'assistant', provider: 'p', timestamp: Date.now(), stopReason: 'stop', content: [] };
+    const message = {
+      role: 'assistant',
+      provider: 'p',
+      timestamp: Date.now(),
+      stopReason: 'stop',
+      content: [],
+    };
     api.handlers.model_call_started({ ...call }, ctx);
     api.handlers.model_call_ended({ ...call, outcome: 'completed', durationMs: 1 }, ctx);
     api.handlers.before_message_write({ message }, turn(agent));
@@ -219,7 +229,10 @@ test('a spent budget answers the turn, tells of it, and an allowance lets it go 
   await spend(api, 'closing', 1);
   await until('the gate closes again', 10, () => reply(api, turn('closing')));
   const lines = api.warnings.map((line) => line.replace(/: budget three.*/, ''));
-  assert.deepEqual(new Set(lines), new Set(['warn', 'block'].map((action) => `tollgate: ${action}: session session of closing`)));
+  assert.deepEqual(
+    new Set(lines),
+    new Set(['warn', 'block'].map((action) => `tollgate: ${action}: session session of closing`)),
+  );
   assert.ok(!JSON.stringify([api.warnings, await collector.events('all')]).includes('secret'));
   await api.service.stop({});
 });
@@ -243,19 +256,29 @@ test('a downgrade takes another model, and its provider where it has one', async
   const api = makeApi();
   await api.service.start({});
   assert.equal(choose(api, turn('rich')), undefined);
-  await collector.budget('cheaper', perAgent('rich', '1 calls', { action: 'downgrade', use: { model: 'small' } }));
+  await collector.budget(
+    'cheaper',
+    perAgent('rich', '1 calls', { action: 'downgrade', use: { model: 'small' } }),
+  );
   await spend(api, 'rich', 1);
   const taken = await until('the downgrade', 10, () => choose(api, turn('rich')));
   assert.deepEqual(taken, { providerOverride: 'p', modelOverride: 'small' });
   assert.equal(reply(api, turn('rich')), undefined, 'the turn goes on');
   assert.equal(choose(api, turn('rich', { modelId: 'small' })), undefined, 'it is that model already');
-  await collector.budget('cheaper', perAgent('rich', '1 calls', { action: 'downgrade', use: { model: 'q/tiny' } }));
+  await collector.budget(
+    'cheaper',
+    perAgent('rich', '1 calls', { action: 'downgrade', use: { model: 'q/tiny' } }),
+  );
   const other = await until('the other one', 10, () => {
     const found = choose(api, turn('rich'));
     return found?.modelOverride !== 'small' && found;
   });
   assert.deepEqual(other, { providerOverride: 'q', modelOverride: 'tiny' });
-  await collector.budget('no-tiny', { scope: { agent: 'rich', model: 'tiny' }, limit: '1 calls', window: 'day' });
+  await collector.budget('no-tiny', {
+    scope: { agent: 'rich', model: 'tiny' },
+    limit: '1 calls',
+    window: 'day',
+  });
   assert.equal(reply(api, turn('rich')), undefined);
   const call = { ...turn('rich'), callId: 'tiny:model:1', provider: 'q', model: 'tiny' };
   api.handlers.model_call_ended({ ...call, outcome: 'error', durationMs: 1 }, { trace: { spanId: 'tiny' } });
@@ -341,7 +364,13 @@ test('hooks that carry rubbish are let go on', async () => {
   const api = makeApi();
   for (const name of ['before_agent_reply', 'before_model_resolve'])
     for (const event of [undefined, null, 5, 'x', {}, Object.freeze({}), { cleanedBody: {} }])
-      for (const ctx of [undefined, null, {}, 5, { trigger: {}, runId: [], modelId: {}, sessionKey: 7, trace: 5 }])
+      for (const ctx of [
+        undefined,
+        null,
+        {},
+        5,
+        { trigger: {}, runId: [], modelId: {}, sessionKey: 7, trace: 5 },
+      ])
         assert.equal(api.handlers[name](event, ctx), undefined);
   await api.service.stop({});
 });
@@ -363,11 +392,16 @@ function alone(addonPath) {
     const answers = [handlers.before_agent_reply({}, ctx), handlers.before_model_resolve({}, ctx)];
     await service.stop({});
     console.log(JSON.stringify({ answers, warnings }));`;
-  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' }));
+  return JSON.parse(
+    execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' }),
+  );
 }
 
 test('an addon that is missing or older than the gate changes nothing, and says so once', () => {
-  writeFileSync(`${dir}/old.cjs`, `module.exports = { ...require(${JSON.stringify(TOLLGATE_ADDON)}), check: undefined };`);
+  writeFileSync(
+    `${dir}/old.cjs`,
+    `module.exports = { ...require(${JSON.stringify(TOLLGATE_ADDON)}), check: undefined };`,
+  );
   const old = alone(`${dir}/old.cjs`);
   assert.deepEqual(old.answers, [null, null]);
   assert.deepEqual(old.warnings, ['tollgate: budgets are not enforced: the addon is older than the plugin']);

@@ -68,7 +68,10 @@ async function closing() {
   });
   const want = Object.keys(on).map((surface) => SURFACES[surface]);
   check('each refused turn is one event, with its surface', [
-    ...(told.map((row) => row.surface).sort().join() === want.sort().join()
+    ...(told
+      .map((row) => row.surface)
+      .sort()
+      .join() === want.sort().join()
       ? []
       : [told.map((row) => row.surface).join()]),
     ...told
@@ -87,14 +90,15 @@ async function closing() {
   check('usage shows the refused turns', sums.length === 1 && sums[0].calls === want.length);
   check('a refused turn counts in no budget', (await collector.check({ agent_id: 'main' })).spent === 3);
   check('no text left the gateway', !/please|größer/.test(JSON.stringify(told)));
-  check('the log says it once for each session', logged('block: session').size === logged('block: session', true));
+  const lines = logged('block');
+  check('the log names each session once', lines.length > 0 && new Set(lines).size === lines.length);
 }
 
-/** The sessions of which the gateway's log says this; or how many lines say so. */
-function logged(what, lines = false) {
-  const found = [...readFileSync(gateway.logFile, 'utf8').matchAll(new RegExp(`tollgate: ${what} (\\S+): (.*)`, 'g'))];
-  return lines ? new Set(found.map(([, session, text]) => `${session} ${text}`)).size : new Set(found.map((one) => one[1]));
-}
+/** What the gateway's log says of such verdicts: a line is session and sentence. */
+const logged = (action) =>
+  [...readFileSync(gateway.logFile, 'utf8').matchAll(/tollgate: (\w+): session (.*)/g)]
+    .filter((found) => found[1] === action)
+    .map((found) => found[2]);
 
 async function opening() {
   await collector.allow('closing', '2 calls');
@@ -129,7 +133,10 @@ async function cheaper() {
   }
   await counted();
   const last = (await rows()).slice(-2);
-  check('the rows name what was taken', last.every((row) => row.provider === 'claude' && row.model === 'fake-claude'));
+  check(
+    'the rows name what was taken',
+    last.every((row) => row.provider === 'claude' && row.model === 'fake-claude'),
+  );
   await collector.drop('cheap');
   await decided('allow');
 }
@@ -152,21 +159,30 @@ async function slower() {
   await counted();
   await decided('warn');
   for (const surface of ['cc', 'rs']) await answers('warned', surface, `${surface}-warned`);
-  await until('a line in the log', 10, () => logged('warn: session').size > 0);
+  await until('a line in the log', 10, () => logged('warn').length > 0);
   await collector.drop('low');
 }
 
-/* A sub-agent is a run of its own: its parent goes on. */
-async function kid() {
-  await collector.budget('no-kids', { scope: { trigger: 'subagent' }, limit: '1 calls', window: 'total', alerts: [] });
-  const session = 'agent:main:parent';
-  await on.ws('ws-parent', 'spawn', { session });
+/* A sub-agent is a turn of its own, and so is telling its parent: both ask. */
+async function subagents() {
+  const kids = () => provider.requests.filter((one) => one.tag === 'kid-1').length;
+  const refusedKids = async () => (await refusals()).filter((row) => row.trigger === 'subagent').length;
+  const scope = { trigger: 'subagent' };
+  await collector.budget('kids', { scope, limit: '1 calls', window: 'day', counts_from: 'now', alerts: [] });
+  await answers('a sub-agent within its budget', 'ws', 'ws-parent', 'spawn', {
+    session: 'agent:main:parent',
+  });
   await seen('kid-1');
+  await until('it has told its parent', 30, async () => (await refusedKids()) === 1);
   await counted();
+  await answers('its parent', 'ws', 'ws-parents', 'spawn', { session: 'agent:main:parents' });
+  await until('the next one is refused', 30, async () => (await refusedKids()) >= 2);
+  check('a sub-agent over its budget asks no provider', kids() === 1);
+  await collector.drop('kids');
 }
 
 async function openWithout() {
-  await budget('closing', '1 calls');
+  await budget('last', '1 calls');
   await answers('enforced', 'cc', 'cc-last');
   await counted();
   await decided('block');
@@ -175,14 +191,16 @@ async function openWithout() {
   await gateway.start();
   for (const surface of ['cc', 'tg']) await answers('enforce: false', surface, `${surface}-metered`);
   await counted();
-  check('… and it is metered', (await rows()).some((row) => row.span_id === request('tg-metered').spanId));
+  check(
+    '… and it is metered',
+    (await rows()).some((row) => row.span_id === request('tg-metered').spanId),
+  );
   await gateway.stop('SIGTERM');
 
   await collector.stop();
   settings.plugins.tollgate = { ...pluginConfig, source: 'alone', spoolDir: `${dir}/alone` };
   await gateway.start();
-  for (const surface of ['cc', 'rss', 'ws', 'tg'])
-    await answers('no collector', surface, `${surface}-alone`);
+  for (const surface of ['cc', 'rss', 'ws', 'tg']) await answers('no collector', surface, `${surface}-alone`);
   await gateway.stop('SIGTERM');
 }
 
@@ -195,6 +213,6 @@ await lab.run(async () => {
   await opening();
   await cheaper();
   await slower();
-  if (process.env.KID) await kid();
+  await subagents();
   await openWithout();
 });
