@@ -9,7 +9,7 @@ import { answeredBy, check, makeLab, say } from './lib/lab.mjs';
 import { until } from './lib/process.mjs';
 
 const lab = await makeLab(process.argv[2]);
-const { dir, provider, collector, gateway, settings, pluginConfig, on, request, seen } = lab;
+const { provider, collector, gateway, settings, pluginConfig, on, request, seen } = lab;
 const SENTENCE = /budget closing \(main\): 3 calls of 3 calls spent, opens \d{4}-\d\d-\d\d 00:00 UTC/;
 
 const budget = (name, limit, more) =>
@@ -197,10 +197,22 @@ async function openWithout() {
   );
   await gateway.stop('SIGTERM');
 
-  await collector.stop();
-  settings.plugins.tollgate = { ...pluginConfig, source: 'alone', spoolDir: `${dir}/alone` };
+  await collector.budget('careful', {
+    scope: { agent: 'coder' },
+    limit: '9 calls',
+    window: 'day',
+    on_error: 'closed',
+  });
+  settings.plugins.tollgate = pluginConfig;
   await gateway.start();
-  for (const surface of ['cc', 'rss', 'ws', 'tg']) await answers('no collector', surface, `${surface}-alone`);
+  await refused('enforced again', 'rs', 'rs-enforced', /budget last \(main\): /);
+  await answers('enforced again', 'cc', 'cc-careful', 'say', { agent: 'coder' });
+  await collector.stop();
+  await refused('the collector has just gone', 'cc', 'cc-gone', /budget last \(main\): /);
+  await until('its verdicts hold no more', 60, async () => answeredBy(await on.cc('cc-gone')).length === 0);
+  for (const surface of Object.keys(on)) await answers('no collector', surface, `${surface}-alone`);
+  const closed = /budget careful: the collector cannot be asked/;
+  await refused('no collector, on_error: closed', 'rss', 'rss-closed', closed, 'say', { agent: 'coder' });
   await gateway.stop('SIGTERM');
 }
 

@@ -52,6 +52,5 @@ export async function makeCollector(program, dir) {
       ask('POST', '/v1/allowances', { budget, amount, for: '1h', reason: 'a test', author: 'test' }),
     /** What the collector itself says of a request. */
     check: async (request) => JSON.parse(await ask('POST', '/v1/check', request)),
-    budgetNow: async (name) => JSON.parse(await get(`/v1/budgets/${name}`)),
   };
 }
