@@ -129,10 +129,12 @@ class Hub {
     return text ? this.#refuse(text, request, ctx) : undefined;
   }
 
+  /** A heartbeat is refused in silence: nobody asked, and its answer would go to somebody's chat again and again. */
   #refuse(text, request, ctx) {
     this.#count('gate.blocked');
     this.#guard('a blocked turn', () => this.#join.refused(request, ctx?.runId));
-    return { handled: true, reply: { text }, reason: 'tollgate' };
+    const reply = request.trigger === 'heartbeat' ? undefined : { text };
+    return { handled: true, reply, reason: 'tollgate' };
   }
 
   /** Resolves after so long, or when the gateway stops. */

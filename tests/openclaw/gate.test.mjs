@@ -194,11 +194,14 @@ test('a spent budget answers the turn, tells of it, and an allowance lets it go 
   const answer = await until('the gate closes', 10, () => reply(api, turn('closing')));
   assert.equal(answer.handled, true);
   assert.match(answer.reply.text, /^budget three \(closing\): 3 calls of 3 calls spent, opens \d{4}-/);
+  const silent = reply(api, turn('closing', { runId: 'beat', trigger: 'heartbeat' }));
+  assert.deepEqual([silent.handled, silent.reply], [true, undefined], 'nobody asked: nobody is told');
   assert.equal(reply(api, turn('another')), undefined, 'another agent goes on');
-  const [row] = await until('the refusal', 10, async () => {
+  const [row, beat] = await until('the refusals', 10, async () => {
     const rows = await refusals('closing');
-    return rows.length > 0 && rows;
+    return rows.length > 1 && rows;
   });
+  assert.equal(beat.trigger, 'heartbeat');
   assert.deepEqual(
     {
       session: row.session_id,
@@ -221,9 +224,9 @@ test('a spent budget answers the turn, tells of it, and an allowance lets it go 
       prompt: undefined,
     },
   );
-  assert.equal((await refusals('closing')).length, 1, 'one for each turn that was refused');
+  assert.equal((await refusals('closing')).length, 2, 'one for each turn that was refused');
   const [sums] = (await collector.usage('agent,status')).rows.filter((one) => one.status === 'blocked');
-  assert.equal(sums.calls, 1);
+  assert.equal(sums.calls, 2);
   await collector.allow('three', '1 calls');
   await until('the gate opens', 10, () => reply(api, turn('closing')) === undefined);
   await spend(api, 'closing', 1);

@@ -209,7 +209,12 @@ async function openWithout() {
   await answers('enforced again', 'cc', 'cc-careful', 'say', { agent: 'coder' });
   await collector.stop();
   await refused('the collector has just gone', 'cc', 'cc-gone', /budget last \(main\): /);
-  await until('its verdicts hold no more', 60, async () => answeredBy(await on.cc('cc-gone')).length === 0);
+  const same = { session: 'agent:main:gone' };
+  await until(
+    'its verdicts hold no more',
+    60,
+    async () => answeredBy(await on.cc('cc-gone', 'say', same)).length === 0,
+  );
   for (const surface of Object.keys(on)) await answers('no collector', surface, `${surface}-alone`);
   const closed = /budget careful: the collector cannot be asked/;
   await refused('no collector, on_error: closed', 'rss', 'rss-closed', closed, 'say', { agent: 'coder' });
