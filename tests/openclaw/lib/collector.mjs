@@ -16,12 +16,17 @@ export async function makeCollector(program, dir) {
   );
   let child;
 
-  async function get(path) {
-    const response = await fetch(url + path);
+  async function ask(method, path, body) {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(url + path, {
+      method,
+      ...(body && { headers, body: JSON.stringify(body) }),
+    });
     const text = await response.text();
-    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${text}`);
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return text;
   }
+  const get = (path) => ask('GET', path);
 
   return {
     endpoint,
@@ -40,5 +45,12 @@ export async function makeCollector(program, dir) {
     },
     usage: async (groups) => JSON.parse(await get(`/v1/usage?from=-2h&limit=10000&group_by=${groups}`)),
     metrics: () => get('/metrics'),
+    /** Makes a budget of the name, and takes it away. */
+    budget: (name, definition) => ask('PUT', `/v1/budgets/${name}`, definition),
+    drop: (name) => ask('DELETE', `/v1/budgets/${name}`),
+    allow: (budget, amount) =>
+      ask('POST', '/v1/allowances', { budget, amount, for: '1h', reason: 'a test', author: 'test' }),
+    /** What the collector itself says of a request. */
+    check: async (request) => JSON.parse(await ask('POST', '/v1/check', request)),
   };
 }
