@@ -17,25 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../schema/event_id.h"
 #include "ledger_work.h"
 
 #define EXPIRED_AT_ONCE 256
-#define HINTS           4096     /* a power of two */
-#define EARLY           16384    /* a power of two: ids that are remembered */
-#define EARLY_LOOK      "100000" /* rows of the log that the start looks at for them */
-
-enum reservation_state { OPEN, TOLD, BY_EVENT, RELEASED, EXPIRED };
-
-struct ledger_hint {
-    uint64_t session;
-    int64_t tokens;
-};
-
-struct found {
-    int64_t nr, admitted_ms, expires_ms, tokens, nanousd, settled_nanousd;
-    enum reservation_state state;
-};
 
 int ledger_prepare_reservations(struct ledger *l)
 {
@@ -80,60 +64,9 @@ static int plan_expiry(struct ledger *l)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
-/* ------------------------------------------------------ events before admissions */
-
-/* A publisher that asked, heard nothing and made its call all the same may still ask when its event is here:
- * that must reserve nothing. */
-static uint64_t early_hash(const char *id, size_t len)
-{
-    uint64_t half[2];
-
-    tg_hash128((const unsigned char *)id, len, (unsigned char *)half);
-    return half[0] | 1;
-}
-
-static int note_early(struct ledger *l, const char *id, size_t len)
-{
-    if (l->early == NULL && (l->early = calloc(EARLY, sizeof *l->early)) == NULL)
-        return -SQLITE_NOMEM;
-    uint64_t hash = early_hash(id, len);
-    l->early[hash >> 1 & (EARLY - 1)] = hash;
-    return 0;
-}
-
-static bool came_early(const struct ledger *l, const char *id)
-{
-    uint64_t hash = early_hash(id, strlen(id));
-
-    return l->early != NULL && l->early[hash >> 1 & (EARLY - 1)] == hash;
-}
-
-/* Those of the log's end. */
-static int load_early(struct ledger *l)
-{
-    static const char sql[] =
-        "SELECT identifier(e.reservation_id) FROM dispatch e WHERE e.reservation_id IS NOT NULL AND"
-        " e.id > (SELECT ifnull(max(id), 0) FROM dispatch) - " EARLY_LOOK
-        " AND NOT EXISTS (SELECT 1 FROM reservation WHERE id = identifier(e.reservation_id))";
-    sqlite3_stmt *stmt;
-    int rc = -sqlite3_prepare_v2(l->store->db, sql, -1, &stmt, NULL);
-
-    if (rc != 0)
-        return rc;
-    free(l->early); /* what has been rolled back did not come */
-    l->early = NULL;
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        const char *id = (const char *)sqlite3_column_text(stmt, 0);
-        if (id != NULL && (rc = note_early(l, id, (size_t)sqlite3_column_bytes(stmt, 0))) != 0)
-            break;
-    }
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
-}
-
 int ledger_count_reservations(struct ledger *l)
 {
-    int rc = l->running ? 0 : load_early(l);
+    int rc = l->running ? 0 : ledger_load_early(l);
 
     if (rc == 0)
         rc = store_number(l->store, "SELECT count(*) FROM reservation", &l->reservations_known);
@@ -144,7 +77,7 @@ int ledger_count_reservations(struct ledger *l)
 }
 
 /* 1: there is one, 0: none, or a negative SQLite code. */
-static int find(struct ledger *l, const char *id, size_t len, struct found *out)
+int ledger_find_reservation(struct ledger *l, const char *id, size_t len, struct reservation *out)
 {
     sqlite3_stmt *stmt = l->sql->find;
 
@@ -154,13 +87,13 @@ static int find(struct ledger *l, const char *id, size_t len, struct found *out)
         int64_t n[7];
         for (int i = 0; i < 7; i++)
             n[i] = sqlite3_column_type(stmt, i) == SQLITE_NULL ? UNKNOWN : sqlite3_column_int64(stmt, i);
-        *out = (struct found){ .nr = n[0],
-                               .state = (enum reservation_state)n[1],
-                               .admitted_ms = n[2],
-                               .expires_ms = n[3],
-                               .tokens = n[4],
-                               .nanousd = n[5],
-                               .settled_nanousd = n[6] };
+        *out = (struct reservation){ .nr = n[0],
+                                     .state = (enum reservation_state)n[1],
+                                     .admitted_ms = n[2],
+                                     .expires_ms = n[3],
+                                     .tokens = n[4],
+                                     .nanousd = n[5],
+                                     .settled_nanousd = n[6] };
     }
     sqlite3_reset(stmt);
     return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -rc;
@@ -190,8 +123,8 @@ static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t sta
 /* What became of a posting: it goes, or it is held as something else. */
 struct change {
     enum { DROP, TO_TOLD, TO_PRESUMED } to;
-    const struct worth *worth; /* of TO_TOLD */
-    const struct found *found; /* the same */
+    const struct worth *worth;       /* of TO_TOLD */
+    const struct reservation *found; /* the same */
 };
 
 struct posted {
@@ -299,7 +232,8 @@ static int change_all(struct ledger *l, int64_t nr, const struct change *c)
     return rc;
 }
 
-static int end(struct ledger *l, const struct found *f, enum reservation_state state, int64_t settled_nanousd)
+static int end(struct ledger *l, const struct reservation *f, enum reservation_state state,
+               int64_t settled_nanousd)
 {
     sqlite3_stmt *stmt = l->sql->end;
 
@@ -307,264 +241,8 @@ static int end(struct ledger *l, const struct found *f, enum reservation_state s
     sqlite3_bind_int(stmt, 2, (int)state);
     sqlite3_bind_int64(stmt, 3, l->now_ms);
     bind_num(stmt, 4, settled_nanousd);
-    l->reservations_open -= f->state == OPEN;
+    l->reservations_open -= f->state == RESERVATION_OPEN;
     return store_run(stmt);
-}
-
-/* ------------------------------------------------------------------- asking */
-
-static int refuse(struct order *o, const char *text)
-{
-    o->status = ORDER_REFUSED;
-    o->verdict = (struct verdict){
-        .action = ACTION_BLOCK, .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER
-    };
-    snprintf(o->verdict.text, sizeof o->verdict.text, "%s", text);
-    return 0;
-}
-
-static bool is_id(const char *id)
-{
-    return id[0] != '\0';
-}
-
-static int64_t ttl_of(const struct ledger *l, const struct order *o)
-{
-    int64_t ttl_ms = o->ttl_ms > 0           ? o->ttl_ms
-                     : l->options.ttl_ms > 0 ? l->options.ttl_ms
-                                             : LEDGER_TTL_DEFAULT_MS;
-
-    return ttl_ms < LEDGER_TTL_MIN_MS   ? LEDGER_TTL_MIN_MS
-           : ttl_ms > LEDGER_TTL_MAX_MS ? LEDGER_TTL_MAX_MS
-                                        : ttl_ms;
-}
-
-static uint64_t session_hash(struct slice session_id)
-{
-    uint64_t half[2];
-
-    tg_hash128(session_id.at, session_id.len, (unsigned char *)half);
-    return half[0] | 1;
-}
-
-void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row)
-{
-    struct session_names names;
-
-    if (e->session.at == NULL || row->num[D_prompt_tokens] == UNKNOWN)
-        return;
-    session_names_read(e->session, &names);
-    if (names.text[S_session_id].at == NULL)
-        return;
-    uint64_t hash = session_hash(names.text[S_session_id]);
-    int64_t more = row->num[D_completion_tokens] != UNKNOWN ? row->num[D_completion_tokens] : 0;
-    l->hints[hash & (HINTS - 1)] = (struct ledger_hint){ hash, row->num[D_prompt_tokens] + more };
-}
-
-/* How long the prompt will be: as told, else what the session's last call came to, else what is configured.
- */
-static int64_t estimate_prompt(struct ledger *l, const struct order *o)
-{
-    struct slice session = o->who.text[SUBJECT_session_id];
-
-    if (o->prompt_tokens != UNKNOWN)
-        return o->prompt_tokens;
-    if (l->hints == NULL)
-        l->hints = calloc(HINTS, sizeof *l->hints); /* from now on the calls are watched */
-    if (l->hints != NULL && session.at != NULL) {
-        uint64_t hash = session_hash(session);
-        const struct ledger_hint *h = &l->hints[hash & (HINTS - 1)];
-        if (h->session == hash)
-            return h->tokens;
-    }
-    return l->options.prompt_tokens;
-}
-
-struct estimate {
-    int64_t amount[UNIT_CALLS + 1]; /* by enum unit; UNKNOWN */
-};
-
-static void estimate(struct ledger *l, const struct order *o, struct estimate *out)
-{
-    const struct price *price = l->options.prices == NULL
-                                    ? NULL
-                                    : price_list_find(l->options.prices, o->who.text[SUBJECT_provider],
-                                                      o->who.text[SUBJECT_model], l->now_ms);
-    int64_t prompt = estimate_prompt(l, o);
-    int64_t completion = o->max_tokens != UNKNOWN ? o->max_tokens : l->options.completion_tokens;
-    int64_t context = price != NULL ? price_context_tokens(price) : UNKNOWN;
-
-    if (o->max_tokens == UNKNOWN && context != UNKNOWN && prompt < context && completion > context - prompt)
-        completion = context - prompt;
-    out->amount[UNIT_NONE] = UNKNOWN;
-    out->amount[UNIT_USD] = price != NULL ? price_worst(price, prompt, completion).n : UNKNOWN;
-    out->amount[UNIT_TOKENS] = prompt + completion;
-    out->amount[UNIT_CALLS] = 1;
-}
-
-static void deny(struct ledger *l, const struct reach *r, struct order *o)
-{
-    const struct account *c = &l->accounts.all[r->account];
-    char need[AMOUNT_TEXT], text[VERDICT_TEXT_MAX + 1];
-
-    ledger_verdict(l, c, &o->verdict);
-    o->status = ORDER_DENIED;
-    if (r->amount == UNKNOWN) {
-        snprintf(text, sizeof text, "budget %s is strict and the model has no price", c->budget->def->name);
-        o->verdict.opens_ms = WINDOW_NEVER;
-    } else {
-        o->verdict.opens_ms = ledger_opens_ms(l, c, r->amount);
-        verdict_amount_text(c->budget->def->unit, r->amount, need);
-        snprintf(text, sizeof text, "%.380s; this call may take %s", o->verdict.text, need);
-    }
-    o->verdict.action = ACTION_BLOCK;
-    memcpy(o->verdict.text, text, sizeof text);
-}
-
-/* Whether every budget that blocks has room; else o is denied. */
-static bool has_room(struct ledger *l, struct reach *reach, int count, const struct estimate *e,
-                     struct order *o)
-{
-    for (int i = 0; i < count; i++) {
-        const struct account *c = &l->accounts.all[reach[i].account];
-        const struct budget *def = c->budget->def;
-        reach[i].amount = e->amount[def->unit];
-        if (def->action != ACTION_BLOCK || def->shadow)
-            continue;
-        bool over = reach[i].amount == UNKNOWN
-                        ? def->strict || account_committed(c) >= ledger_allowed(l, c)
-                        : amount_add(account_committed(c), reach[i].amount) > ledger_allowed(l, c);
-        if (over) {
-            deny(l, &reach[i], o);
-            return false;
-        }
-    }
-    return true;
-}
-
-static int add_posting(struct ledger *l, int64_t nr, const struct reach *r)
-{
-    const struct account *c = &l->accounts.all[r->account];
-    sqlite3_stmt *stmt = l->sql->add_posting;
-    int64_t amount = r->amount == UNKNOWN ? 0 : r->amount;
-
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, c->start_ms);
-    sqlite3_bind_int64(stmt, 4, nr);
-    sqlite3_bind_int(stmt, 5, HELD_RESERVED);
-    sqlite3_bind_int64(stmt, 6, amount);
-    int rc = store_run(stmt);
-    if (rc != 0)
-        return rc;
-    accounts_hold(&l->accounts, r->account, c->start_ms, HELD_RESERVED, amount);
-    return ledger_look(l, r->account, l->running);
-}
-
-/* Who asked for what, for people. Owned by the caller; NULL: no memory. */
-static char *subject_json(const struct order *o)
-{
-    json_t *s = json_object();
-
-    for (int i = 0; i < SUBJECT_FIELDS; i++)
-        if (o->who.text[i].at != NULL)
-            json_object_set_new(s, subject_field_name(i),
-                                json_stringn((const char *)o->who.text[i].at, o->who.text[i].len));
-    if (o->prompt_tokens != UNKNOWN)
-        json_object_set_new(s, "prompt_tokens", json_integer(o->prompt_tokens));
-    if (o->max_tokens != UNKNOWN)
-        json_object_set_new(s, "max_tokens", json_integer(o->max_tokens));
-    char *text = json_dumps(s, JSON_COMPACT);
-    json_decref(s);
-    return text;
-}
-
-static int add(struct ledger *l, const struct order *o, const struct estimate *e, int64_t *nr)
-{
-    sqlite3_stmt *stmt = l->sql->add;
-    char *subject = subject_json(o);
-
-    if (subject == NULL)
-        return -SQLITE_NOMEM;
-    sqlite3_bind_text(stmt, 1, o->id, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 2, l->now_ms);
-    sqlite3_bind_int64(stmt, 3, o->expires_ms);
-    bind_num(stmt, 4, e->amount[UNIT_TOKENS]);
-    bind_num(stmt, 5, e->amount[UNIT_USD]);
-    sqlite3_bind_text(stmt, 6, subject, -1, SQLITE_STATIC);
-    int rc = store_run(stmt);
-    *nr = sqlite3_last_insert_rowid(l->store->db);
-    free(subject);
-    return rc;
-}
-
-static int grant(struct ledger *l, struct order *o, const struct estimate *e, const struct reach *reach,
-                 int count)
-{
-    int64_t nr;
-
-    o->status = ORDER_DONE;
-    o->expires_ms = l->now_ms + ttl_of(l, o);
-    o->reserved_nanousd = e->amount[UNIT_USD];
-    int rc = add(l, o, e, &nr);
-    for (int i = 0; rc == 0 && i < count; i++)
-        rc = add_posting(l, nr, &reach[i]);
-    l->reservations_known++;
-    l->reservations_open++;
-    l->tally.admitted++;
-    if (o->expires_ms < l->next_expiry_ms)
-        l->next_expiry_ms = o->expires_ms;
-    return rc;
-}
-
-/* Asked before: the same answer. */
-static int answer_again(struct order *o, const struct found *f)
-{
-    o->status = f->state == OPEN ? ORDER_DONE : f->state == EXPIRED ? ORDER_EXPIRED : ORDER_SETTLED;
-    o->expires_ms = f->expires_ms;
-    o->reserved_nanousd = f->nanousd;
-    return 0;
-}
-
-int ledger_admit(struct ledger *l, struct order *o)
-{
-    struct reach reach[LEDGER_REACH_MAX];
-    struct found f;
-    struct estimate e;
-
-    o->expires_ms = o->reserved_nanousd = UNKNOWN;
-    o->verdict = (struct verdict){ .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER };
-    if (!is_id(o->id))
-        return refuse(o, "id: 1 to 64 bytes were expected");
-    int rc = find(l, o->id, strlen(o->id), &f);
-    if (rc != 0)
-        return rc < 0 ? rc : answer_again(o, &f);
-    if (came_early(l, o->id)) {
-        o->status = ORDER_SETTLED;
-        return 0;
-    }
-    if (l->options.open_max > 0 && l->reservations_open >= l->options.open_max) {
-        o->status = ORDER_BUSY;
-        return 0;
-    }
-    int count = ledger_reach(l, 0, &o->who, reach);
-    if (count < 0)
-        return count;
-    ledger_judge_rules(l, &o->who, false, &o->verdict);
-    estimate(l, o, &e);
-    if (o->verdict.action == ACTION_BLOCK) {
-        o->status = ORDER_DENIED;
-        l->tally.denied++;
-        return 0;
-    }
-    if (!has_room(l, reach, count, &e, o)) {
-        l->tally.denied++;
-        return 0;
-    }
-    struct verdict softer;
-    ledger_judge(l, &o->who, reach, count, &softer); /* before this call is in it */
-    o->verdict = softer.action == ACTION_BLOCK ? o->verdict : softer;
-    return grant(l, o, &e, reach, count);
 }
 
 /* ----------------------------------------------------------------- settling */
@@ -598,7 +276,7 @@ static void price_told(const struct ledger *l, struct order *o, const char *subj
 }
 
 /* What its owner says that the call came to. */
-static int worth_told(struct ledger *l, struct order *o, const struct found *f, struct worth *out)
+static int worth_told(struct ledger *l, struct order *o, const struct reservation *f, struct worth *out)
 {
     struct log_row row = { .num = o->num };
     sqlite3_stmt *stmt = l->sql->subject;
@@ -614,16 +292,16 @@ static int worth_told(struct ledger *l, struct order *o, const struct found *f, 
 
 int ledger_settle(struct ledger *l, struct order *o)
 {
-    struct found f;
+    struct reservation f;
     struct worth worth;
-    int rc = find(l, o->id, strlen(o->id), &f);
+    int rc = ledger_find_reservation(l, o->id, strlen(o->id), &f);
 
     o->settled_nanousd = UNKNOWN;
     if (rc <= 0) {
         o->status = ORDER_DENIED;
         return rc;
     }
-    if (f.state != OPEN && f.state != EXPIRED) {
+    if (f.state != RESERVATION_OPEN && f.state != RESERVATION_EXPIRED) {
         o->status = ORDER_SETTLED;
         o->settled_nanousd = f.settled_nanousd;
         return 0;
@@ -635,24 +313,37 @@ int ledger_settle(struct ledger *l, struct order *o)
     struct change c = { .to = o->called ? TO_TOLD : DROP, .worth = &worth, .found = &f };
     o->settled_nanousd = usd;
     l->tally.settled++;
-    rc = end(l, &f, o->called ? TOLD : RELEASED, usd);
+    rc = end(l, &f, o->called ? RESERVATION_TOLD : RESERVATION_RELEASED, usd);
     return rc != 0 ? rc : change_all(l, f.nr, &c);
+}
+
+int64_t ledger_ttl_ms(const struct ledger *l, const struct order *o)
+{
+    int64_t ttl_ms = o->ttl_ms > 0           ? o->ttl_ms
+                     : l->options.ttl_ms > 0 ? l->options.ttl_ms
+                                             : LEDGER_TTL_DEFAULT_MS;
+
+    return ttl_ms < LEDGER_TTL_MIN_MS   ? LEDGER_TTL_MIN_MS
+           : ttl_ms > LEDGER_TTL_MAX_MS ? LEDGER_TTL_MAX_MS
+                                        : ttl_ms;
 }
 
 int ledger_renew(struct ledger *l, struct order *o)
 {
-    struct found f;
-    int rc = find(l, o->id, strlen(o->id), &f);
+    struct reservation f;
+    int rc = ledger_find_reservation(l, o->id, strlen(o->id), &f);
 
     o->expires_ms = UNKNOWN;
     if (rc <= 0) {
         o->status = ORDER_DENIED;
         return rc;
     }
-    o->status = f.state == OPEN ? ORDER_DONE : f.state == EXPIRED ? ORDER_EXPIRED : ORDER_SETTLED;
-    if (f.state != OPEN)
+    o->status = f.state == RESERVATION_OPEN      ? ORDER_DONE
+                : f.state == RESERVATION_EXPIRED ? ORDER_EXPIRED
+                                                 : ORDER_SETTLED;
+    if (f.state != RESERVATION_OPEN)
         return 0;
-    int64_t expires_ms = l->now_ms + ttl_of(l, o);
+    int64_t expires_ms = l->now_ms + ledger_ttl_ms(l, o);
     o->expires_ms = expires_ms > f.expires_ms ? expires_ms : f.expires_ms;
     sqlite3_bind_int64(l->sql->renew, 1, f.nr);
     sqlite3_bind_int64(l->sql->renew, 2, o->expires_ms);
@@ -661,7 +352,7 @@ int ledger_renew(struct ledger *l, struct order *o)
 }
 
 /* It is kept as long as a row of the log names it: the row counts at its admission. */
-static int note_row(struct ledger *l, const struct found *f, int64_t id)
+static int note_row(struct ledger *l, const struct reservation *f, int64_t id)
 {
     sqlite3_bind_int64(l->sql->name, 1, f->nr);
     sqlite3_bind_int64(l->sql->name, 2, id);
@@ -672,19 +363,21 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
                        int64_t *admitted_ms)
 {
     struct change c = { .to = DROP };
-    struct found f;
-    int rc = l->reservations_known > 0 ? find(l, row->reservation, row->reservation_len, &f) : 0;
+    struct reservation f;
+    int rc = l->reservations_known > 0
+                 ? ledger_find_reservation(l, row->reservation, row->reservation_len, &f)
+                 : 0;
     bool settles = e != NULL && row->num[D_partial] != 1;
 
     if (rc <= 0)
-        return rc == 0 && e != NULL ? note_early(l, row->reservation, row->reservation_len) : rc;
+        return rc == 0 && e != NULL ? ledger_note_early(l, row->reservation, row->reservation_len) : rc;
     *admitted_ms = f.admitted_ms;
     if ((e != NULL || l->running) && (rc = note_row(l, &f, row->id)) != 0)
         return rc;
-    if (!settles || f.state == BY_EVENT)
+    if (!settles || f.state == RESERVATION_BY_EVENT)
         return 1;
     l->tally.settled++;
-    if ((rc = end(l, &f, BY_EVENT, UNKNOWN)) != 0 || (rc = change_all(l, f.nr, &c)) != 0)
+    if ((rc = end(l, &f, RESERVATION_BY_EVENT, UNKNOWN)) != 0 || (rc = change_all(l, f.nr, &c)) != 0)
         return rc;
     return 1;
 }
@@ -693,11 +386,11 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
 
 static int expire_one(struct ledger *l, int64_t nr)
 {
-    struct found f = { .nr = nr, .state = OPEN };
+    struct reservation f = { .nr = nr, .state = RESERVATION_OPEN };
     struct change c = { .to = TO_PRESUMED };
 
     l->tally.expired++;
-    int rc = end(l, &f, EXPIRED, UNKNOWN);
+    int rc = end(l, &f, RESERVATION_EXPIRED, UNKNOWN);
     return rc != 0 ? rc : change_all(l, nr, &c);
 }
 

@@ -59,11 +59,33 @@ void ledger_judge_rules(const struct ledger *l, const struct subject *who, bool 
 void ledger_judge(const struct ledger *l, const struct subject *who, const struct reach *reach, int count,
                   struct verdict *out);
 
+/* ledger_early.c: the event of this reservation has come, and there is no such reservation. */
+int ledger_note_early(struct ledger *l, const char *id, size_t len);
+bool ledger_came_early(const struct ledger *l, const char *id);
+int ledger_load_early(struct ledger *l);
+
+/* ledger_admit.c */
+int ledger_admit(struct ledger *l, struct order *o);
+void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
+
 /* ledger_reservations.c */
+enum reservation_state {
+    RESERVATION_OPEN,
+    RESERVATION_TOLD,
+    RESERVATION_BY_EVENT,
+    RESERVATION_RELEASED,
+    RESERVATION_EXPIRED
+};
+struct reservation {
+    int64_t nr, admitted_ms, expires_ms, tokens, nanousd, settled_nanousd;
+    enum reservation_state state;
+};
+/* 1: there is one, 0: none, or a negative SQLite code. */
+int ledger_find_reservation(struct ledger *l, const char *id, size_t len, struct reservation *out);
+int64_t ledger_ttl_ms(const struct ledger *l, const struct order *o);
 int ledger_prepare_reservations(struct ledger *l);
 int ledger_count_reservations(struct ledger *l);
 int ledger_expire(struct ledger *l);
-int ledger_admit(struct ledger *l, struct order *o);
 int ledger_settle(struct ledger *l, struct order *o);
 int ledger_renew(struct ledger *l, struct order *o);
 /* Whether there is such a reservation and when it was admitted. e: the event that has just come for it with
@@ -71,7 +93,6 @@ int ledger_renew(struct ledger *l, struct order *o);
  * negative SQLite code. */
 int ledger_reservation(struct ledger *l, const struct log_row *row, const struct event *e,
                        int64_t *admitted_ms);
-void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
 
 /* ledger_recount.c: budgets as they stand in the file, on any connection. */
 #define LEDGER_BUDGET_COLUMNS \
