@@ -75,7 +75,7 @@ static int ask(struct ledger *l, bool sessions, const struct subject *who, struc
 
 static bool make_room(struct ledger_match *m, int count)
 {
-    if (count <= m->room)
+    if (count <= 0 || count <= m->room)
         return true;
     struct known *more = count <= LEDGER_RECALL_MAX ? realloc(m->known, (size_t)count * sizeof *more) : NULL;
     if (more == NULL)

@@ -21,7 +21,7 @@ memory   The collector's highest resident memory through preload, queries, expor
 disk     Bytes of the database for each event after a checkpoint, against the limit of 150.
 export   Rows a second of a million rows, against a bare SELECT of the same rows.
 admit    From before tg_admit to its return with a reservation that is on disk, over ipc, 500 times, while 10,000 events a
-         second come in, against one fdatasync of 4 KiB in the same folder. The turn with the middle p99 counts.
+         second come in, against one fdatasync of 4 KiB in the same folder beside the same. The turn with the middle p99 counts.
 verdict  From before the tg_dispatch_complete that crosses a limit to the first tg_check in another process that blocks,
          each of 500 times with a fresh agent, against the same; alone, and while 10,000 events a second come in.
 ingest_budgets  Durable events a second of a lifelike load of 900 agents with 1,000 budgets, of which each call counts in

@@ -46,16 +46,15 @@ def beside(lab, c, rate):
 
 
 def in_turns(fdatasync_ms, what, rate):
-    """(milliseconds of the rounds, of an fdatasync of 4 KiB in the same folder) of the turn with the middle p99."""
+    """(milliseconds of the rounds, of an fdatasync of 4 KiB in the same folder right after) of the turn with the middle p99."""
     turns = []
     for _ in range(TURNS):
         with harness.Lab(dir=harness.BUILD) as lab:
             c = lab.collector()
             put_budget(c, "bench", "1000000 usd")
             put_budget(c, "verdict", "1 calls", scope={"agent": "verdict-*"}, per="agent")
-            sync = fdatasync_ms(lab.dir)
             with beside(lab, c, rate):
-                turns.append((ask(lab, c, what), sync))
+                turns.append((ask(lab, c, what), fdatasync_ms(lab.dir)))
     note("%s beside %d events/s: p99 %s ms" % (what, rate, "/".join("%.2f" % percentile(t[0], 99) for t in turns)))
     return sorted(turns, key=lambda t: percentile(t[0], 99))[len(turns) // 2]
 
