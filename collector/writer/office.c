@@ -42,9 +42,9 @@ int office_refuse(struct office_desk *d, int status, const char *detail)
 {
     d->status = status;
     d->answer = problem(status,
-                        status == 404   ? "Not found"
+                        status == 404   ? "Not Found"
                         : status == 409 ? "Conflict"
-                                        : "Bad request",
+                                        : "Bad Request",
                         detail);
     return 0;
 }
@@ -53,9 +53,9 @@ int office_wrong(struct office_desk *d, const char *field, const char *value, co
 {
     char detail[128];
 
-    snprintf(detail, sizeof detail, "wrong %.80s", field);
+    snprintf(detail, sizeof detail, "%.80s cannot be understood", field);
     d->status = 400;
-    d->answer = problem(400, "Bad request", detail);
+    d->answer = problem(400, "Bad Request", detail);
     json_object_set_new(d->answer, "field", office_string(field));
     json_object_set_new(d->answer, "value", office_string(value));
     json_object_set_new(d->answer, "expected", office_string(expected));
