@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <malloc.h>
 #include <getopt.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../include/tollgate.h"
@@ -22,14 +20,12 @@
 #include "../base/paths.h"
 #include "../base/zone.h"
 #include "../govern/office.h"
-#include "../govern/order.h"
-#include "../govern/price_list.h"
 #include "../http/server.h"
 #include "../ingest/post.h"
 #include "../ingest/socket.h"
-#include "../writer/ledger_budgets.h"
 #include "../writer/writer.h"
 #include "config.h"
+#include "governing.h"
 #include "measures.h"
 #include "selftest.h"
 
@@ -37,19 +33,14 @@
 #define SECOND_MS          1000LL
 #define SELFTEST_TURN_MS   200
 #define COMMIT_WAIT_MAX_MS 1000
-#define GOVERN_TRIES       10 /* half a second apart, while the store cannot write */
-#define GOVERN_PAUSE_MS    500
-#define RETIRED_MAX        64
 
 struct daemon {
     const char *config_path; /* NULL: no file */
     struct config config;
     struct zone *zone;
-    struct price_list *prices;
+    struct governing governing;
     struct board_stand *stand;
     struct office office;
-    struct config *retired[RETIRED_MAX]; /* owned: what the writer may still look at */
-    size_t retired_count;
     struct retention_ages ages;
     struct counters counters;
     struct ticker commits;
@@ -144,62 +135,6 @@ static void set_ages(struct daemon *d)
         retention_set_age(&d->ages, (enum retention_kind)kind, ms[kind]);
 }
 
-/* The list in the binary; the operator's own prices stand before it. */
-static int judge_prices(const json_t *prices, struct fault *fault)
-{
-    struct price_list *list;
-
-    if (price_list_load(NULL, prices, &list, fault) != 0)
-        return -1;
-    price_list_free(list);
-    return 0;
-}
-
-static int load_prices(const struct config *c, struct price_list **out, char *error)
-{
-    struct fault fault = { 0 };
-
-    if (price_list_load(NULL, c->prices, out, &fault) == 0)
-        return 0;
-    snprintf(error, STORE_ERROR_MAX, "%s: \"%s\" where %s was expected", fault.field, fault.value,
-             fault.expected);
-    return -1;
-}
-
-static void governed(struct order *o)
-{
-    sem_post(o->owner);
-}
-
-/* Gives the configuration's budgets, policies and prices to the writer. False: the store cannot write; what
- * was given may be looked at all the same. */
-static bool govern(struct daemon *d)
-{
-    struct ledger_file file = { d->config.budgets, d->config.budget_count, d->config.policies,
-                                d->config.policy_count, d->prices };
-    struct timespec pause = { 0, GOVERN_PAUSE_MS * 1000000L };
-    bool done = false;
-    sem_t served;
-
-    sem_init(&served, 0, 0);
-    for (int i = 0; i < GOVERN_TRIES && !done; i++) {
-        struct order o = { .item = { .kind = ITEM_ORDER, .weight = 1 },
-                           .kind = ORDER_BUDGETS,
-                           .done = governed,
-                           .owner = &served,
-                           .what = &file };
-        if (i > 0)
-            nanosleep(&pause, NULL);
-        if (queue_push_first(d->queue, &o.item) != QUEUE_OK)
-            break;
-        while (sem_wait(&served) != 0 && errno == EINTR)
-            ;
-        done = o.status != ORDER_BUSY;
-    }
-    sem_destroy(&served);
-    return done;
-}
-
 static int start_writer(struct daemon *d, char *error)
 {
     const struct config *c = &d->config;
@@ -219,10 +154,10 @@ static int start_writer(struct daemon *d, char *error)
         snprintf(error, STORE_ERROR_MAX, "%.60s: this time zone cannot be read", c->zone);
         return -1;
     }
-    if (load_prices(c, &d->prices, error) != 0)
+    if (governing_init(&d->governing, c, error) != 0)
         return -1;
-    options.journal.prices = d->prices;
-    struct ledger_options governing = { .prices = d->prices,
+    options.journal.prices = d->governing.prices;
+    struct ledger_options governing = { .prices = d->governing.prices,
                                         .prompt_tokens = c->estimate_prompt_tokens,
                                         .completion_tokens = c->estimate_completion_tokens,
                                         .ttl_ms = c->reservation_ttl_ms,
@@ -236,7 +171,7 @@ static int start_writer(struct daemon *d, char *error)
     }
     if (writer_start(&options, d->queue, &d->counters, &d->commits, error, &d->writer) != 0)
         return -1;
-    if (govern(d))
+    if (governing_give(&d->governing, c, d->queue))
         return 0;
     snprintf(error, STORE_ERROR_MAX, "%.300s: the budgets cannot be written", c->database);
     return -1;
@@ -312,12 +247,8 @@ static void stop(struct daemon *d)
     socket_free(d->socket);
     queue_free(d->queue);
     zone_close(d->zone);
-    price_list_free(d->prices);
+    governing_fini(&d->governing);
     board_stand_free(d->stand);
-    for (size_t i = 0; i < d->retired_count; i++) {
-        config_fini(d->retired[i]);
-        free(d->retired[i]);
-    }
     config_fini(&d->config);
 }
 
@@ -337,36 +268,6 @@ static void say_ready(const struct daemon *d)
                  strchr(host, ':') != NULL ? "version=%s http=http://[%s]:%u events=\"%s\" database=%s"
                                            : "version=%s http=http://%s:%u events=\"%s\" database=%s",
                  TG_VERSION, host, (unsigned)http_port(d->http), endpoints, d->config.database);
-}
-
-/* The writer has other budgets and prices now; those before are nobody's, unless the store could not write.
- */
-static void retire(struct daemon *d, struct config *before, struct price_list *prices, bool unused)
-{
-    if (unused) {
-        config_fini(before);
-        price_list_free(prices);
-        return;
-    }
-    log_error("reload", "result=\"budgets and prices are as before: the store cannot write\"");
-    struct config *kept = d->retired_count < RETIRED_MAX ? malloc(sizeof *kept) : NULL;
-    if (kept != NULL) {
-        *kept = *before;
-        d->retired[d->retired_count++] = kept;
-    }
-}
-
-static void reload_governing(struct daemon *d, struct config *before)
-{
-    struct price_list *prices = d->prices;
-    char error[STORE_ERROR_MAX];
-
-    if (load_prices(&d->config, &d->prices, error) != 0) {
-        log_error("reload", "text=\"%s\"", error); /* the file has been judged: there is no memory */
-        d->prices = prices;
-        prices = NULL;
-    }
-    retire(d, before, prices, govern(d));
 }
 
 static void reload(struct daemon *d)
@@ -389,7 +290,7 @@ static void reload(struct daemon *d)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
     else
         log_info("reload", "log_level=%s", wanted.log_level);
-    reload_governing(d, &wanted);
+    governing_reload(&d->governing, &d->config, &wanted, d->queue);
 }
 
 /* Until TERM or INT. While the self-test runs, its socket is waited for instead of the signals. */
@@ -511,7 +412,7 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     config_default(&d.config);
-    config_judge_prices = judge_prices;
+    config_judge_prices = governing_judge_prices;
     if (d.config_path != NULL && config_read(d.config_path, &d.config, error) != 0) {
         fprintf(stderr, "tollgated: %s\n", error);
         return 2;
