@@ -5,7 +5,7 @@
  * queue is full the next batch waits here and the socket is not read: libzmq's own buffers fill, then
  * the publishers' spools. So nothing is dropped on this side; only a reply may be, and its
  * publisher asks again. What publishers ask beside (reservations) goes the same way at the queue's head,
- * INQUIRIES_MAX at a time; verdicts go to all who said hello, whenever there is a new board.
+ * QUESTIONS_MAX at a time; verdicts go to all who said hello, whenever there is a new board (questions.h).
  */
 #include "socket.h"
 
@@ -28,8 +28,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "decode.h"
-#include "inquiry.h"
-#include "peers.h"
+#include "questions.h"
 
 #define ROUTING_MAX      255
 #define RECEIVE_HWM      1 /* frames per publisher that libzmq holds */
@@ -42,7 +41,6 @@
 #define BUSY_RETRY_MS    500
 #define HANDSHAKE_MS     5000
 #define KEEPALIVE_S      10
-#define INQUIRIES_MAX    4096 /* with the writer; over it: busy */
 
 /* A batch with the frame its events borrow from and the peer that waits for the reply. */
 struct inbound {
@@ -52,14 +50,6 @@ struct inbound {
     size_t routing_len;
     struct inbound *next_free;
     struct ingest_socket *socket;
-};
-
-/* A question with the frame it borrows from and the peer that waits. */
-struct inquiry {
-    struct order order; /* first: a queue item */
-    zmq_msg_t frame;
-    uint8_t routing[ROUTING_MAX];
-    size_t routing_len;
 };
 
 struct ingest_socket {
@@ -73,10 +63,8 @@ struct ingest_socket {
     struct inbound *free_list; /* owned */
     int free_count;
     struct inbound *stalled; /* the queue had no room for it */
-    size_t with_writer, inquiries_with_writer;
-    struct peers peers;
-    struct board_stand *stand; /* borrowed; NULL */
-    uint64_t board_told;       /* version of the board that all peers have been sent */
+    size_t with_writer;
+    struct questions questions;
     int endpoint_count;
     int lock_fd[SOCKET_ENDPOINTS_MAX]; /* owned; -1: none */
     char endpoints[SOCKET_ENDPOINTS_MAX][256];
@@ -84,8 +72,9 @@ struct ingest_socket {
 
 /* ------------------------------------------------------------------- replies */
 
-static void wake(struct ingest_socket *s)
+static void wake(void *socket)
 {
+    const struct ingest_socket *s = socket;
     uint64_t one = 1;
 
     if (write(s->wake_fd, &one, sizeof one) < 0)
@@ -139,140 +128,6 @@ static void reply(struct ingest_socket *s, const struct inbound *in, const char 
         log_debug("reply_dropped", "reason=\"%s\"", zmq_strerror(zmq_errno()));
     }
     msgpack_sbuffer_destroy(&out);
-}
-
-/* ------------------------------------------------------------------ governing */
-
-/* False: it did not go out. */
-static bool send_to(struct ingest_socket *s, const uint8_t *routing, size_t routing_len,
-                    const msgpack_sbuffer *m)
-{
-    return zmq_send(s->router, routing, routing_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-           zmq_send(s->router, m->data, m->size, ZMQ_DONTWAIT) >= 0;
-}
-
-/* On the writer's thread. */
-static void inquiry_done(struct order *o)
-{
-    struct ingest_socket *s = o->owner;
-
-    o->item.weight = 1;
-    queue_push(s->done, &o->item, 0);
-    wake(s);
-}
-
-static void inquiry_answer(struct ingest_socket *s, struct inquiry *q)
-{
-    msgpack_sbuffer out;
-
-    msgpack_sbuffer_init(&out);
-    inquiry_pack(&q->order, wall_ms(), &out);
-    if (!send_to(s, q->routing, q->routing_len, &out))
-        count_add(&s->counters->replies_dropped, 1);
-    msgpack_sbuffer_destroy(&out);
-    zmq_msg_close(&q->frame);
-    free(q);
-}
-
-/* Nobody is asked: the answer is this. */
-static void inquiry_refuse(struct ingest_socket *s, struct inquiry *q, enum order_status status,
-                           const char *why)
-{
-    struct order *o = &q->order;
-
-    o->status = status;
-    o->verdict = (struct verdict){ .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER };
-    snprintf(o->verdict.text, sizeof o->verdict.text, "%s", why);
-    o->expires_ms = o->reserved_nanousd = o->settled_nanousd = UNKNOWN;
-    inquiry_answer(s, q);
-}
-
-/* Takes over in's frame. */
-static void ask(struct ingest_socket *s, const struct inbound *in, zmq_msg_t *frame)
-{
-    char why[INQUIRY_WHY_MAX] = "";
-    struct inquiry *q = calloc(1, sizeof *q);
-
-    if (q == NULL) {
-        zmq_msg_close(frame);
-        return; /* the publisher asks again */
-    }
-    zmq_msg_init(&q->frame);
-    zmq_msg_move(&q->frame, frame);
-    zmq_msg_close(frame);
-    memcpy(q->routing, in->routing, in->routing_len);
-    q->routing_len = in->routing_len;
-    q->order.item = (struct queue_item){ .weight = 1, .kind = ITEM_ORDER };
-    q->order.done = inquiry_done;
-    q->order.owner = s;
-    int rc = inquiry_read(zmq_msg_data(&q->frame), zmq_msg_size(&q->frame), &q->order, why);
-    if (rc < 0) {
-        count_add(&s->counters->frames_unreadable, 1);
-        log_warn("frame_unreadable", "text=\"a question that cannot be read\"");
-        zmq_msg_close(&q->frame);
-        free(q);
-    } else if (rc > 0) {
-        inquiry_refuse(s, q, ORDER_REFUSED, why);
-    } else if (s->inquiries_with_writer >= INQUIRIES_MAX ||
-               queue_push_first(s->queue, &q->order.item) != QUEUE_OK) {
-        inquiry_refuse(s, q, ORDER_BUSY, "the collector is busy");
-    } else {
-        s->inquiries_with_writer++;
-    }
-}
-
-/* False: the peer has gone. */
-static bool tell_peer(struct ingest_socket *s, struct peer *p, const struct board *b)
-{
-    msgpack_sbuffer out;
-
-    msgpack_sbuffer_init(&out);
-    peers_pack(b, p->version, wall_ms(), &out);
-    bool sent = send_to(s, p->routing, p->routing_len, &out);
-    bool gone = !sent && zmq_errno() == EHOSTUNREACH;
-    if (sent)
-        p->version = b->version;
-    else
-        count_add(&s->counters->replies_dropped, 1);
-    msgpack_sbuffer_destroy(&out);
-    return !gone;
-}
-
-static void hear_hello(struct ingest_socket *s, const struct inbound *in, const zmq_msg_t *frame)
-{
-    struct board *b = s->stand != NULL ? board_stand_take(s->stand) : NULL;
-    struct peer *p;
-    uint64_t version;
-
-    if (b != NULL &&
-        inquiry_hello(zmq_msg_data((zmq_msg_t *)(uintptr_t)frame), zmq_msg_size(frame), &version) &&
-        (p = peers_hear(&s->peers, in->routing, in->routing_len, version)) != NULL && !tell_peer(s, p, b))
-        peers_drop(&s->peers, (size_t)(p - s->peers.all));
-    count_set(&s->counters->verdict_peers, (int64_t)s->peers.count);
-    board_release(b);
-}
-
-/* A new board: to all who want it. */
-static void tell_peers(struct ingest_socket *s)
-{
-    struct board *b = s->stand != NULL ? board_stand_take(s->stand) : NULL;
-
-    if (b != NULL && b->version != s->board_told) {
-        peers_drop_silent(&s->peers);
-        for (size_t i = s->peers.count; i-- > 0;)
-            if (s->peers.all[i].version != b->version && !tell_peer(s, &s->peers.all[i], b))
-                peers_drop(&s->peers, i);
-        s->board_told = b->version;
-        count_set(&s->counters->verdict_peers, (int64_t)s->peers.count);
-        count_set(&s->counters->verdict_entries, (int64_t)b->count);
-        count_add(&s->counters->verdict_boards, 1);
-    }
-    board_release(b);
-}
-
-static void board_changed(void *arg)
-{
-    wake(arg);
 }
 
 /* ------------------------------------------------------------------- inbound */
@@ -380,27 +235,12 @@ static void offer(struct ingest_socket *s, struct inbound *in)
         inbound_give(s, in);
 }
 
-/* What is no batch. False: it is one, or nothing that we know: the decoder says what is wrong. */
-static bool handle_question(struct ingest_socket *s, struct inbound *in)
-{
-    int type = inquiry_type(zmq_msg_data(&in->frame), zmq_msg_size(&in->frame));
-
-    if (type == MESSAGE_HELLO) {
-        hear_hello(s, in, &in->frame);
-        inbound_give(s, in);
-        return true;
-    }
-    if (type != MESSAGE_ADMIT && type != MESSAGE_SETTLE && type != MESSAGE_RENEW)
-        return false;
-    ask(s, in, &in->frame);
-    inbound_keep(s, in);
-    return true;
-}
-
 static void handle(struct ingest_socket *s, struct inbound *in)
 {
-    if (handle_question(s, in))
+    if (questions_take(&s->questions, in->routing, in->routing_len, &in->frame)) {
+        inbound_keep(s, in);
         return;
+    }
     struct decode_fault fault = { "" };
     enum decode_result r =
         decode_batch(zmq_msg_data(&in->frame), zmq_msg_size(&in->frame), &in->batch, &fault);
@@ -451,8 +291,7 @@ static void answer_done(struct ingest_socket *s)
 
     while (queue_pop(s->done, 0, &item) == QUEUE_OK) {
         if (item->kind == ITEM_ORDER) {
-            s->inquiries_with_writer--;
-            inquiry_answer(s, (struct inquiry *)item);
+            questions_answer(&s->questions, item);
             continue;
         }
         struct inbound *in = (struct inbound *)item;
@@ -469,14 +308,14 @@ static void *socket_main(void *arg)
     struct ingest_socket *s = arg;
     zmq_pollitem_t items[2] = { { NULL, s->wake_fd, ZMQ_POLLIN, 0 }, { s->router, 0, ZMQ_POLLIN, 0 } };
 
-    while (!s->stopping || s->with_writer > 0 || s->inquiries_with_writer > 0) {
+    while (!s->stopping || s->with_writer > 0 || s->questions.with_writer > 0) {
         bool taking = s->stalled == NULL && !s->stopping;
         uint64_t ticks;
         if (zmq_poll(items, taking ? 2 : 1, s->stalled != NULL ? STALLED_LOOK_MS : -1) < 0 &&
             zmq_errno() == ETERM)
             break;
         if (items[0].revents != 0 && read(s->wake_fd, &ticks, sizeof ticks) > 0) {
-            tell_peers(s);
+            questions_tell(&s->questions);
             answer_done(s);
         }
         if (s->stalled != NULL && !s->stopping)
@@ -572,7 +411,7 @@ void socket_free(struct ingest_socket *s)
         if (s->lock_fd[i] >= 0)
             close(s->lock_fd[i]);
     queue_free(s->done);
-    peers_fini(&s->peers);
+    questions_fini(&s->questions);
     free(s);
 }
 
@@ -584,7 +423,7 @@ int socket_start(const struct socket_options *options, struct queue *queue, stru
     if (s == NULL)
         return -1;
     snprintf(error, SOCKET_ERROR_MAX, "cannot start the ingest socket: %s", strerror(errno));
-    *s = (struct ingest_socket){ .queue = queue, .counters = counters, .stand = options->stand };
+    *s = (struct ingest_socket){ .queue = queue, .counters = counters };
     for (int i = 0; i < SOCKET_ENDPOINTS_MAX; i++)
         s->lock_fd[i] = -1;
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -594,10 +433,16 @@ int socket_start(const struct socket_options *options, struct queue *queue, stru
     if (s->wake_fd < 0 || s->done == NULL || s->router == NULL)
         goto fail;
     set_options(s->router);
+    s->questions = (struct questions){ .router = s->router,
+                                       .writer = queue,
+                                       .done = s->done,
+                                       .counters = counters,
+                                       .stand = options->stand,
+                                       .wake = wake,
+                                       .wake_arg = s };
     if (bind_all(s, options, error) != 0 || pthread_create(&s->thread, NULL, socket_main, s) != 0)
         goto fail;
-    if (s->stand != NULL)
-        board_stand_notify(s->stand, board_changed, s);
+    questions_start(&s->questions);
     *out = s;
     return 0;
 fail:
@@ -611,8 +456,7 @@ void socket_stop(struct ingest_socket *s)
         return;
     s->stopping = true;
     wake(s);
-    if (s->stand != NULL)
-        board_stand_notify(s->stand, NULL, NULL);
+    questions_stop(&s->questions);
     pthread_join(s->thread, NULL);
     if (s->stalled != NULL)
         inbound_give(s, s->stalled);
