@@ -7,7 +7,7 @@
 static json_t *read_root(yaml_document_t *document, char error[YAML_ERROR_MAX])
 {
     const yaml_node_t *root = yaml_document_get_root_node(document);
-    struct yaml_fault fault;
+    struct yaml_fault fault = { 0 };
     json_t *value = NULL;
 
     if (root == NULL)
