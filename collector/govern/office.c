@@ -7,7 +7,7 @@
 
 #include "order.h"
 
-#define ASKING_MAX 64 /* at once */
+#define ASKING_MAX 256 /* at once */
 
 static void asked(struct order *o)
 {
