@@ -106,11 +106,27 @@ int recount_init(struct recount *r, sqlite3 *db, const char *zone, bool only_unc
     return rc != 0 ? rc : ledger_budgets_read(db, zone, only_uncounted, &r->budgets, &r->budget_count);
 }
 
+#define KNOWN 4096 /* a power of two */
+
+struct recount_known {
+    uint32_t dims; /* 0: nothing is known here */
+    uint32_t count, room;
+    uint32_t *budget; /* owned; index; those that do not look at sessions */
+};
+
+static void forget(struct recount_known *known)
+{
+    for (size_t i = 0; known != NULL && i < KNOWN; i++)
+        free(known[i].budget);
+    free(known);
+}
+
 void recount_fini(struct recount *r)
 {
     for (size_t i = 0; i < r->budget_count; i++)
         ledger_budget_free(r->budgets[i]);
     free(r->budgets);
+    forget(r->known);
     ledger_cells_fini(&r->cells);
     if (r->reader != NULL)
         log_reader_close(r->reader);
@@ -138,12 +154,44 @@ int recount_post_ms(struct recount *r, const struct log_row *row, int64_t *post_
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
+static bool note_budget(struct recount_known *k, uint32_t budget)
+{
+    if (k->count == k->room) {
+        uint32_t room = k->room == 0 ? 4 : 2 * k->room;
+        uint32_t *more = realloc(k->budget, room * sizeof *more);
+        if (more == NULL)
+            return false;
+        k->budget = more;
+        k->room = room;
+    }
+    k->budget[k->count++] = budget;
+    return true;
+}
+
+/* NULL: no memory. */
+static const struct recount_known *known_of(struct recount *r, uint32_t dims, const struct subject *who)
+{
+    if (r->known == NULL && (r->known = calloc(KNOWN, sizeof *r->known)) == NULL)
+        return NULL;
+    struct recount_known *k = &r->known[dims & (KNOWN - 1)];
+    if (k->dims == dims && dims != 0)
+        return k;
+    k->dims = 0;
+    k->count = 0;
+    for (size_t i = 0; i < r->budget_count; i++)
+        if (!r->budgets[i]->needs_session && scope_holds(&r->budgets[i]->def->scope, who) &&
+            !note_budget(k, (uint32_t)i))
+            return NULL;
+    k->dims = dims;
+    return k;
+}
+
 static int count_for(struct recount *r, const struct ledger_budget *b, const struct subject *who,
                      int64_t post_ms, const struct worth *worth)
 {
     uint8_t key[BUDGET_KEY_MAX];
 
-    if (post_ms < b->counts_from_ms || !scope_holds(&b->def->scope, who))
+    if (post_ms < b->counts_from_ms)
         return 0;
     uint32_t len = (uint32_t)budget_key(b->def, who, key);
     struct recount_cell *c =
@@ -154,6 +202,20 @@ static int count_for(struct recount *r, const struct ledger_budget *b, const str
     c->calls++;
     c->unknown += worth->unknown[b->def->unit];
     return 0;
+}
+
+static int count_all(struct recount *r, uint32_t dims, const struct subject *who, int64_t post_ms,
+                     const struct worth *worth)
+{
+    const struct recount_known *k = known_of(r, dims, who);
+    int rc = k == NULL ? -SQLITE_NOMEM : 0;
+
+    for (uint32_t i = 0; rc == 0 && i < k->count; i++)
+        rc = count_for(r, r->budgets[k->budget[i]], who, post_ms, worth);
+    for (size_t i = 0; rc == 0 && i < r->budget_count; i++)
+        if (r->budgets[i]->needs_session && scope_holds(&r->budgets[i]->def->scope, who))
+            rc = count_for(r, r->budgets[i], who, post_ms, worth);
+    return rc;
 }
 
 int recount_row(struct recount *r, const struct log_row *row)
@@ -171,10 +233,7 @@ int recount_row(struct recount *r, const struct log_row *row)
         (rc = booked_row(&r->booked, row, num, &counted)) < 0)
         return rc;
     worth_of(&counted, &worth);
-    rc = 0;
-    for (size_t i = 0; rc == 0 && i < r->budget_count; i++)
-        rc = count_for(r, r->budgets[i], &who, post_ms, &worth);
-    return rc;
+    return count_all(r, row->dims, &who, post_ms, &worth);
 }
 
 /* The reader is kept: for a few rows its preparing would take longer than its reading. */

@@ -13,9 +13,10 @@
 #include "log_row.h"
 
 struct recount {
-    sqlite3 *db;                    /* borrowed */
-    struct ledger_budget **budgets; /* owned, and each of them */
-    size_t budget_count;
+    sqlite3 *db;                     /* borrowed */
+    struct ledger_budget **budgets;  /* owned, and each of them */
+    size_t budget_count;             /* neither changes once a row has been counted */
+    struct recount_known *known;     /* owned; which budgets a combination of names is in the scope of */
     struct ledger_cells cells;       /* what the rows came to */
     struct subject_reader *subjects; /* owned */
     sqlite3_stmt *admitted;          /* owned */
