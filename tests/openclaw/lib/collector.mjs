@@ -14,6 +14,7 @@ export async function makeCollector(program, dir) {
     `${dir}/tollgate.yaml`,
     `listen:\n  events: ["${endpoint}"]\n  http: "127.0.0.1:${port}"\ndatabase:\n  path: "${dir}/tollgate.db"\n`,
   );
+  const logFile = `${dir}/collector.log`;
   let child;
 
   async function ask(method, path, body) {
@@ -30,8 +31,9 @@ export async function makeCollector(program, dir) {
 
   return {
     endpoint,
+    logFile,
     async start() {
-      child = start(program, ['-c', `${dir}/tollgate.yaml`], { logFile: `${dir}/collector.log` });
+      child = start(program, ['-c', `${dir}/tollgate.yaml`], { logFile });
       await healthy(child, `${url}/readyz`, 20);
     },
     stop: () => stop(child),
