@@ -18,11 +18,8 @@ export async function makeCollector(program, dir) {
   let child;
 
   async function ask(method, path, body) {
-    const headers = { 'content-type': 'application/json' };
-    const response = await fetch(url + path, {
-      method,
-      ...(body && { headers, body: JSON.stringify(body) }),
-    });
+    const headers = { connection: 'close', ...(body && { 'content-type': 'application/json' }) };
+    const response = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return text;
