@@ -14,14 +14,12 @@ export async function makeCollector(program, dir) {
     `${dir}/tollgate.yaml`,
     `listen:\n  events: ["${endpoint}"]\n  http: "127.0.0.1:${port}"\ndatabase:\n  path: "${dir}/tollgate.db"\n`,
   );
+  const logFile = `${dir}/collector.log`;
   let child;
 
   async function ask(method, path, body) {
-    const headers = { 'content-type': 'application/json' };
-    const response = await fetch(url + path, {
-      method,
-      ...(body && { headers, body: JSON.stringify(body) }),
-    });
+    const headers = { connection: 'close', ...(body && { 'content-type': 'application/json' }) };
+    const response = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return text;
@@ -30,8 +28,9 @@ export async function makeCollector(program, dir) {
 
   return {
     endpoint,
+    logFile,
     async start() {
-      child = start(program, ['-c', `${dir}/tollgate.yaml`], { logFile: `${dir}/collector.log` });
+      child = start(program, ['-c', `${dir}/tollgate.yaml`], { logFile });
       await healthy(child, `${url}/readyz`, 20);
     },
     stop: () => stop(child),

@@ -142,6 +142,7 @@ export async function makeGateway(settings) {
       const headers = {
         authorization: `Bearer ${TOKEN}`,
         'content-type': 'application/json',
+        connection: 'close' /* the gateway closes what has been idle for 5 s, just when it is used again */,
         ...(session && { 'x-openclaw-session-key': session }),
         ...(as && { 'x-openclaw-model': as }),
       };

@@ -92,8 +92,9 @@ export async function makeLab(build) {
       try {
         await main();
       } catch (error) {
-        check(`the test ran: ${error.stack}`, false);
-        if (existsSync(gateway.logFile)) console.log(tail(gateway.logFile));
+        check(`the test ran: ${error.stack} ${error.cause?.stack ?? ''}`, false);
+        for (const file of [gateway.logFile, collector.logFile])
+          if (existsSync(file)) console.log(tail(file));
       }
       await killAll();
       provider.close();
