@@ -228,9 +228,10 @@ static struct moment *moments_of(const struct run *r, size_t *count)
 
 static void moment_show(const struct run *r, const struct moment *m)
 {
-    const struct simulate_crossing *c = m->what == CROSSED ? &r->result.crossing[m->at] : NULL;
-    const struct simulate_period *p = m->what != CROSSED ? &r->result.period[m->at] : NULL;
-    uint32_t account = c ? c->account : p->account;
+    bool crossed = m->what == CROSSED;
+    const struct simulate_crossing *c = crossed ? &r->result.crossing[m->at] : NULL;
+    const struct simulate_period *p = crossed ? NULL : &r->result.period[m->at];
+    uint32_t account = crossed ? r->result.crossing[m->at].account : r->result.period[m->at].account;
     const struct budget *b = budget_of(r, account);
     char text[KEY_ROOM], count[CLI_TEXT];
 
@@ -459,7 +460,7 @@ static int take_file(struct run *r, const char *path)
         r->options.budgets = calloc(count, sizeof(struct budget *));
         status = r->options.budgets ? CLI_OK : cli_fail("out of memory");
     }
-    for (size_t i = 0; list && i < count && status == CLI_OK; i++)
+    for (size_t i = 0; r->options.budgets && i < count && status == CLI_OK; i++)
         status = take(r, path, json_array_get(list, i), zone_in(file));
     json_decref(list);
     json_decref(file);
