@@ -41,7 +41,7 @@ ALL_PKGS       := $(sort $(EMITTER_PKGS) $(COLLECTOR_PKGS) $(CLI_PKGS) $(TEST_PK
 DEBIAN_PKGS    := gcc make pkg-config libzmq3-dev libmsgpack-dev libsqlite3-dev libmicrohttpd-dev \
 	libcmocka-dev libyaml-dev libjansson-dev libcurl4-openssl-dev libglib2.0-dev curl
 TEST_DEBIAN_PKGS := python3 python3-yaml nodejs npm ca-certificates
-CI_DEBIAN_PKGS := clang clang-tidy libclang-rt-14-dev cppcheck mandoc valgrind
+CI_DEBIAN_PKGS := clang clang-tidy libclang-rt-14-dev cppcheck mandoc valgrind spin
 # What pkg-config misses is said in one line, before any compiler is started.
 need = $(if $(shell $(PKG_CONFIG) --exists $(1) || echo no),$(error missing: $(foreach p,$(1),$(shell \
 	$(PKG_CONFIG) --exists $(p) || echo $(p))) (see pkg-config). On Debian and Ubuntu: make deps))
@@ -49,7 +49,8 @@ pc_cflags = $(call need,$(1))$(shell $(PKG_CONFIG) --cflags $(1))
 pc_libs   = $(shell $(PKG_CONFIG) --libs $(1))
 
 # ------------------------------------------------------------------- sources
-CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c),$(wildcard emitter/*.c))
+CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c \
+	governor.c link.c list.c asks.c frame.c),$(wildcard emitter/*.c))
 EMITTER_SRC   := $(filter-out emitter/ship.c,$(wildcard emitter/*.c))
 COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base govern daemon ingest writer query http))))
 CLI_SRC       := $(wildcard collector/cli/*.c)
@@ -62,7 +63,7 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/emitter/test_*.c
 TOOLS := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/tools/*.c tests/bench/*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all deps run demo test check test-asan test-tsan test-openclaw fuzz bench lint format install uninstall clean help tests
+.PHONY: all deps run demo test check test-asan test-tsan test-openclaw fuzz model bench lint format install uninstall clean help tests
 .DEFAULT_GOAL := all
 
 ## all: libraries, daemon, command line
@@ -91,6 +92,14 @@ $(BUILD)/gen/migrations.c: $(MIGRATIONS) Makefile
 	   for f in $(MIGRATIONS); do sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; echo ','; done; \
 	   echo '};'; echo 'const int migrations_count = sizeof migrations / sizeof *migrations;'; } > $@
 
+# So does the price list, byte for byte: an assembler takes it in at once.
+$(BUILD)/obj/gen/prices.o: schema/prices.json Makefile
+	$(SAY) AS $<
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' '.section .rodata' '.global prices_text' '.type prices_text, @object' 'prices_text:' \
+		'.incbin "$<"' '.byte 0' '.size prices_text, . - prices_text' '.section .note.GNU-stack,"",%progbits' | \
+		$(CC) -x assembler -c - -o $@
+
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	$(SAY) CC $<
 	@mkdir -p $(@D)
@@ -99,7 +108,7 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 # ----------------------------------------------------------------- libraries
 $(BUILD)/libtollgate.a: $(call obj,$(EMITTER_SRC))
 $(BUILD)/libtollgate-core.a: $(patsubst emitter/%.c,$(BUILD)/obj/core/%.o,$(CORE_SRC))
-$(BUILD)/libcollector.a: $(call obj,$(COLLECTOR_SRC)) $(BUILD)/obj/gen/migrations.o
+$(BUILD)/libcollector.a: $(call obj,$(COLLECTOR_SRC)) $(BUILD)/obj/gen/migrations.o $(BUILD)/obj/gen/prices.o
 $(BUILD)/%.a:
 	$(SAY) AR $@
 	@rm -f $@
@@ -148,7 +157,12 @@ $(BUILD)/tests/collector/%: $(BUILD)/obj/tests/collector/%.o $(BUILD)/libcollect
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) libcurl cmocka) -lpthread
 
-$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson)
+# This one asks the collector's own price list.
+$(BUILD)/tools/price_costs: $(BUILD)/obj/tests/tools/price_costs.o $(BUILD)/libcollector.a
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS)) -lpthread
+$(BUILD)/tools/% $(BUILD)/bench/%: TOOL_LIBS = $(call pc_libs,$(EMITTER_PKGS) sqlite3 libcurl jansson glib-2.0)
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libtollgate.a
 	$(SAY) LD $@
 	@mkdir -p $(@D)
@@ -207,6 +221,10 @@ FUZZ_SECONDS ?= 30
 fuzz: deps-ci
 	$(Q)BUILD=build/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
+## model: search the reservation protocol with spin, and wrong ones with it
+model: deps-ci
+	$(Q)BUILD=build/model CC=$(CC) tests/model/run.sh
+
 ## test-openclaw: install the real OpenClaw gateway under build/, drive it, compare
 test-openclaw: deps deps-test
 	$(Q)$(MAKE) --no-print-directory all
@@ -216,6 +234,11 @@ test-openclaw: deps deps-test
 bench: deps deps-test
 	$(Q)$(MAKE) --no-print-directory tests
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh
+
+## prices: make schema/prices.json again from the npm package that schema/prices.mjs names
+prices: deps-test
+	$(Q)node schema/prices.mjs
+.PHONY: prices
 
 ## lint: cppcheck, clang-tidy, formatting, man pages
 C_FILES = $(wildcard include/*.h schema/*.h emitter/*.[ch] emitter/*/*.[ch] emitter/*/*/*.[ch] collector/*/*.[ch] tests/*/*.[ch])

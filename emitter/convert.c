@@ -6,6 +6,8 @@
  */
 #include "tollgate.h"
 
+#define EXPORT __attribute__((visibility("default")))
+
 static int64_t known(int64_t v)
 {
     return v < 0 ? TG_UNKNOWN : v;
@@ -18,8 +20,8 @@ static int64_t add(int64_t a, int64_t b)
     return a + b;
 }
 
-void tg_usage_openai(int64_t prompt, int64_t completion, int64_t total, int64_t cached, int64_t reasoning,
-                     struct tg_usage *out)
+EXPORT void tg_usage_openai(int64_t prompt, int64_t completion, int64_t total, int64_t cached,
+                            int64_t reasoning, struct tg_usage *out)
 {
     *out = (struct tg_usage){
         .prompt_tokens = known(prompt),
@@ -32,8 +34,8 @@ void tg_usage_openai(int64_t prompt, int64_t completion, int64_t total, int64_t 
     };
 }
 
-void tg_usage_anthropic(int64_t input, int64_t output, int64_t cache_read, int64_t cache_creation,
-                        int64_t cache_creation_1h, struct tg_usage *out)
+EXPORT void tg_usage_anthropic(int64_t input, int64_t output, int64_t cache_read, int64_t cache_creation,
+                               int64_t cache_creation_1h, struct tg_usage *out)
 {
     int64_t prompt = add(add(input, cache_read), cache_creation);
 
@@ -48,8 +50,8 @@ void tg_usage_anthropic(int64_t input, int64_t output, int64_t cache_read, int64
     };
 }
 
-void tg_usage_openclaw(int64_t input, int64_t output, int64_t cache_read, int64_t cache_write, int64_t total,
-                       struct tg_usage *out)
+EXPORT void tg_usage_openclaw(int64_t input, int64_t output, int64_t cache_read, int64_t cache_write,
+                              int64_t total, struct tg_usage *out)
 {
     *out = (struct tg_usage){
         .prompt_tokens = add(add(input, cache_read), cache_write),

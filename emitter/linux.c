@@ -97,17 +97,22 @@ int above_standard(int fd)
     return high < 0 ? -error : high;
 }
 
-int file_new(int dir_fd, const char *name, size_t bytes, int *fd_out)
+int file_grow(int fd, size_t bytes)
 {
     int rc = size_allowed(bytes);
-    if (rc != 0)
-        return rc;
+
+    while (rc == 0 && fallocate(fd, 0, 0, (off_t)bytes) != 0)
+        if (errno != EINTR)
+            rc = -errno;
+    return rc;
+}
+
+int file_new(int dir_fd, const char *name, size_t bytes, int *fd_out)
+{
     int fd = above_standard(openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd < 0)
         return fd;
-    do
-        rc = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : -errno;
-    while (rc == -EINTR);
+    int rc = file_grow(fd, bytes);
     if (rc != 0) {
         close(fd);
         unlinkat(dir_fd, name, 0);
@@ -136,9 +141,9 @@ int file_map(int fd, size_t bytes, bool populate, void **out)
     return 0;
 }
 
-int memory_map(size_t bytes, void **out)
+int memory_map(size_t bytes, bool populate, void **out)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | (populate ? MAP_POPULATE : 0);
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (at == MAP_FAILED)
         return -errno;
@@ -188,18 +193,48 @@ bool barrier_all(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
+void random_bytes(void *out, size_t len)
+{
+    struct timespec t;
+    uint64_t r;
+    uint8_t *o = out;
+
+    if (getrandom(out, len, GRND_NONBLOCK) == (ssize_t)len)
+        return;
+    clock_gettime(CLOCK_REALTIME, &t); /* early in a boot */
+    r = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    r ^= (uint64_t)getpid() << 40 ^ (uintptr_t)&t;
+    for (size_t i = 0; i < len; i++) {
+        r = (r ^ r >> 29) * 0x9E3779B97F4A7C15u;
+        o[i] = (uint8_t)(r >> 56);
+    }
+}
+
 uint64_t random_epoch(void)
 {
-    uint64_t r = 0;
-    struct timespec t;
+    uint64_t r;
 
-    if (getrandom(&r, sizeof r, GRND_NONBLOCK) != (ssize_t)sizeof r) { /* early in a boot */
-        clock_gettime(CLOCK_REALTIME, &t);
-        r = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-        r = (r ^ (uint64_t)getpid() << 40) * 0x9E3779B97F4A7C15u;
-    }
+    random_bytes(&r, sizeof r);
     r &= INT64_MAX;
     return r == 0 ? 1 : r;
+}
+
+uint64_t boot_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void boot_name(char out[40])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, 36) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    out[n == 36 ? 36 : 0] = '\0';
 }
 
 void thread_name(const char *name)

@@ -37,8 +37,11 @@ int file_new(int dir_fd, const char *name, size_t bytes, int *fd_out);
 /* Maps an open file for reading and writing; populate: with every page faulted in. */
 int file_map(int fd, size_t bytes, bool populate, void **out);
 
-/* The same from anonymous memory, zeroed and faulted in. */
-int memory_map(size_t bytes, void **out);
+/* The same from anonymous memory, zeroed. */
+int memory_map(size_t bytes, bool populate, void **out);
+
+/* Makes an open file at least so long, with every byte allocated. */
+int file_grow(int fd, size_t bytes);
 
 /* A descriptor that wakes a poll when 8 bytes are written to it: without a name. */
 int wake_new(int *fd_out);
@@ -59,6 +62,15 @@ void word_wake(_Atomic uint32_t *word);
  * both had fences. Each returns false where the kernel cannot: then both need fences. */
 bool barrier_join(void);
 bool barrier_all(void);
+
+/* Random bytes that no other process, a forked child included, has. */
+void random_bytes(void *out, size_t len);
+
+/* Milliseconds since the machine started, sleep included. */
+uint64_t boot_ms(void);
+
+/* Names this boot of the machine: 36 characters; "" where nobody knows. */
+void boot_name(char out[40]);
 
 /* Random bits for an epoch: never 0, at most 63. */
 uint64_t random_epoch(void);

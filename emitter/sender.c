@@ -24,6 +24,8 @@
 #include <zmq.h>
 
 #include "delivery.h"
+#include "governor.h"
+#include "link.h"
 #include "linux.h"
 #include "place.h"
 
@@ -35,7 +37,6 @@
 #define BUSY_MS            500 /* pause when the collector names none */
 #define BUSY_MS_MAX        30000
 #define SENDQ_BATCHES      16
-#define REPLY_BYTES_MAX    65536
 #define KEEPALIVE_S        5
 #define SILENCE_MS         15000
 #define RECONNECT_MS       100
@@ -49,8 +50,8 @@ struct sender {
     pthread_t thread;
     _Atomic uint32_t ready;
     int start_error;
-    _Atomic uint64_t stop_at; /* monotonic ms; 0: go on */
-    void *ctx, *socket;
+    _Atomic uint64_t stop_at;   /* monotonic ms; 0: go on */
+    void *ctx, *socket, *watch; /* watch: of the socket; NULL: libzmq has none for us */
     uint64_t reopen_ms, scan_ms, pause_until_ms;
     uint64_t answered_ms, blocked_ms; /* the last reply; since when blocked */
     bool blocked;                     /* the socket takes no more */
@@ -59,6 +60,7 @@ struct sender {
     int missed_told;
     bool stop_signalled;
     struct batch batch;
+    struct governor governor;
     int root_fd; /* of the directory of spools; -1: not opened yet */
     uint32_t count;
     struct delivery *delivery[SPOOLS_MAX]; /* owned; the own spool's first */
@@ -114,10 +116,12 @@ static void socket_close(struct sender *s)
 {
     if (s->socket != NULL)
         zmq_close(s->socket);
+    if (s->watch != NULL)
+        zmq_close(s->watch);
     if (s->ctx != NULL)
         while (zmq_ctx_term(s->ctx) != 0 && errno == EINTR)
             ;
-    s->socket = s->ctx = NULL;
+    s->socket = s->watch = s->ctx = NULL;
 }
 
 static int socket_options(void *socket)
@@ -135,7 +139,7 @@ static int socket_options(void *socket)
         { ZMQ_RECONNECT_IVL, RECONNECT_MS },
         { ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX },
     };
-    const int64_t reply_bytes = REPLY_BYTES_MAX;
+    const int64_t reply_bytes = GOVERNOR_FRAME_MAX;
 
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         if (zmq_setsockopt(socket, set[i].option, &set[i].value, sizeof set[i].value) != 0)
@@ -150,6 +154,10 @@ static int socket_open(struct sender *s)
     s->ctx = zmq_ctx_new();
     s->socket = s->ctx != NULL ? zmq_socket(s->ctx, ZMQ_DEALER) : NULL;
     int rc = s->socket == NULL ? -errno : socket_options(s->socket);
+    if (rc == 0) {
+        s->watch = link_watch(s->ctx, s->socket);
+        governor_link(&s->governor, LINK_SAME, s->watch != NULL, mono_ms());
+    }
     if (rc == 0 && zmq_connect(s->socket, s->o.endpoint) != 0)
         rc = errno == EINVAL || errno == EPROTONOSUPPORT || errno == ENOCOMPATPROTO ? -EINVAL : -errno;
     if (rc != 0)
@@ -190,8 +198,12 @@ static struct delivery *find_epoch(const struct sender *s, uint64_t epoch)
 static void take_reply(struct sender *s, const uint8_t *frame, size_t len, uint64_t now)
 {
     struct reply r;
-    struct delivery *d = reply_read(frame, len, &r) == 0 ? find_epoch(s, r.epoch) : NULL;
 
+    if (reply_read(frame, len, &r) != 0) {
+        governor_take(&s->governor, frame, len, now);
+        return;
+    }
+    struct delivery *d = find_epoch(s, r.epoch);
     if (d == NULL)
         return;
     uint64_t settled = delivery_reply(d, &r, now);
@@ -215,6 +227,8 @@ static void receive_all(struct sender *s, uint64_t now)
     while (zmq_msg_recv(&m, s->socket, ZMQ_DONTWAIT) >= 0)
         take_reply(s, zmq_msg_data(&m), zmq_msg_size(&m), now);
     zmq_msg_close(&m);
+    if (s->watch != NULL)
+        governor_link(&s->governor, link_read(s->watch), true, now);
 }
 
 /* A full queue is no silence: a busy collector has one too. One that nobody empties is. */
@@ -227,9 +241,12 @@ static void send_all(struct sender *s, uint64_t now)
 {
     const bool was_blocked = s->blocked;
 
-    if (s->socket == NULL || now < s->pause_until_ms)
+    if (s->socket == NULL)
         return;
-    s->blocked = false;
+    int rc = governor_send(&s->governor, now, transmit, s);
+    if (now < s->pause_until_ms)
+        return;
+    s->blocked = rc != 0;
     for (uint32_t i = 0; i < s->count && !s->blocked; i++)
         s->blocked = delivery_send(s->delivery[i], &s->batch, now, transmit, s) != 0;
     if (s->blocked && !was_blocked)
@@ -356,6 +373,18 @@ static bool scan_directory(struct sender *s, uint64_t now)
     return true;
 }
 
+/* Whose processes are to be told of verdicts: those of living emitters. */
+static void serve_verdicts(struct sender *s, uint64_t now)
+{
+    if (s->o.own != NULL)
+        return;
+    governor_serve_begin(&s->governor);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!s->delivery[i]->spool->left_over)
+            governor_serve(&s->governor, s->delivery[i]->spool, now);
+    governor_serve_end(&s->governor);
+}
+
 /* Those that were served living may have died. */
 static void look_after_living(struct sender *s)
 {
@@ -381,6 +410,7 @@ static void scan(struct sender *s, uint64_t now)
     if (s->root_fd < 0 && place_private_dir(s->o.dir, &s->root_fd) != 0)
         return;
     s->scanned = scan_directory(s, now);
+    serve_verdicts(s, now);
     if (s->missed == 0)
         s->missed_told = 0;
 }
@@ -433,6 +463,8 @@ static uint64_t rest(struct sender *s, uint64_t now)
         at = s->scan_ms;
     if (s->socket == NULL && s->reopen_ms < at)
         at = s->reopen_ms;
+    if (s->socket != NULL && governor_rest(&s->governor) < at)
+        at = governor_rest(&s->governor);
     if (now < s->pause_until_ms && s->pause_until_ms < at)
         at = s->pause_until_ms;
     if (s->blocked && now < silent_from(s) && silent_from(s) < at)
@@ -454,7 +486,7 @@ static void drain(int fd)
 
 static void wait_for_work(struct sender *s, uint64_t now)
 {
-    zmq_pollitem_t item[SPOOLS_MAX + 2];
+    zmq_pollitem_t item[SPOOLS_MAX + 3];
     int n = 0, first;
     uint64_t at = rest(s, now);
     const uint64_t day = 86400000;
@@ -462,6 +494,8 @@ static void wait_for_work(struct sender *s, uint64_t now)
 
     if (s->socket != NULL)
         item[n++] = (zmq_pollitem_t){ s->socket, 0, (short)(ZMQ_POLLIN | (s->blocked ? ZMQ_POLLOUT : 0)), 0 };
+    if (s->watch != NULL)
+        item[n++] = (zmq_pollitem_t){ s->watch, 0, ZMQ_POLLIN, 0 };
     if (s->o.stop_fd >= 0)
         item[n++] = (zmq_pollitem_t){ NULL, s->o.stop_fd, ZMQ_POLLIN, 0 };
     first = n;
@@ -506,6 +540,7 @@ static void sender_free(struct sender *s)
         delivery_free(s->delivery[i], false);
     if (s->root_fd >= 0)
         close(s->root_fd);
+    governor_fini(&s->governor);
     batch_fini(&s->batch);
     free(s);
 }
@@ -519,6 +554,7 @@ static int sender_new(const struct sender_options *o, struct sender **out)
         return rc;
     s->o = *o;
     s->root_fd = -1;
+    governor_init(&s->governor, o->verdicts, o->own != NULL ? o->own->head->epoch : 0, o->asks);
     if (rc == 0 && o->own != NULL)
         rc = delivery_new(o->own, true, mono_ms(), &s->delivery[0]);
     if (rc == 0 && o->own != NULL)
@@ -604,7 +640,7 @@ void sender_stop(struct sender *s, uint32_t timeout_ms)
 
 void sender_forget(struct sender *s)
 {
-    s->socket = s->ctx = NULL; /* their threads are the parent's */
+    s->socket = s->watch = s->ctx = NULL; /* their threads are the parent's */
     sender_free(s);
 }
 

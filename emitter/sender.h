@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "asks.h"
 #include "spool.h"
+#include "verdicts.h"
 
 struct sender;
 
@@ -17,13 +19,15 @@ struct sender;
 typedef void sender_log(void *arg, const char *event, const char *spool, int64_t number);
 
 struct sender_options {
-    const char *endpoint; /* borrowed */
-    const char *dir;      /* where left-overs are looked for; borrowed; NULL: nowhere */
-    const char *source;   /* take left-overs of this source only; borrowed; NULL: any */
-    struct spool *own;    /* the emitter's spool, borrowed; NULL: we are tollgate-ship */
-    bool once;            /* return when no left-over is left */
-    int stop_fd;          /* return when readable; -1: none */
-    sender_log *log;      /* NULL in the library */
+    const char *endpoint;      /* borrowed */
+    const char *dir;           /* where left-overs are looked for; borrowed; NULL: nowhere */
+    const char *source;        /* take left-overs of this source only; borrowed; NULL: any */
+    struct spool *own;         /* the emitter's spool, borrowed; NULL: we are tollgate-ship */
+    struct verdicts *verdicts; /* the emitter's, borrowed */
+    struct asks *asks;         /* the emitter's, borrowed; NULL: nobody asks */
+    bool once;                 /* return when no left-over is left */
+    int stop_fd;               /* return when readable; -1: none */
+    sender_log *log;           /* NULL in the library */
     void *log_arg;
 };
 

@@ -104,7 +104,7 @@ int spool_add_segment(struct spool *s, size_t bytes, uint32_t *out)
             atomic_store(&s->head->last_error, -rc);
     }
     if (rc != 0) {
-        if (memory_map(bytes, &at) != 0)
+        if (memory_map(bytes, true, &at) != 0)
             return -ENOMEM;
         s->ring[i] = ring_init(at, bytes, i);
         atomic_store(&s->head->in_memory, 1);
@@ -285,7 +285,7 @@ static int in_memory(struct spool *s, const struct spool_options *o, int error)
     int rc = wake_new(&s->wake_fd);
 
     if (rc == 0)
-        rc = memory_map(HEADER_BYTES, &at);
+        rc = memory_map(HEADER_BYTES, true, &at);
     if (rc != 0)
         return rc;
     s->head = at;

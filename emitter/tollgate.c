@@ -6,8 +6,6 @@
  * written in place, one store that commits it, one load that asks whether the sender sleeps.
  * Everything else stands in functions of its own, off that path.
  */
-#include "tollgate.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,12 +14,8 @@
 
 #include "../schema/event_id.h"
 #include "counters.h"
-#include "linux.h"
-#include "place.h"
-#include "producer.h"
+#include "emitter.h"
 #include "record.h"
-#include "sender.h"
-#include "spool.h"
 
 #define SPOOL_BYTES_DEFAULT   ((size_t)64 << 20)
 #define SPOOL_BYTES_MAX       ((size_t)16 << 30)
@@ -29,18 +23,6 @@
 #define LINGER_MS_DEFAULT     5u
 #define LINGER_MS_MAX         60000u
 #define REPORT_MS_DEFAULT     60000u
-
-#define EXPORT __attribute__((visibility("default")))
-
-struct tg_emitter {
-    struct guard *guard;
-    struct spool *spool;
-    struct sender *sender; /* NULL in TG_MODE_SPOOL */
-    struct producers producers;
-    char endpoint[PLACE_PATH_MAX];
-    char dir[PLACE_PATH_MAX];
-    char source[256];
-};
 
 EXPORT const char *tg_strerror(int err)
 {
@@ -59,6 +41,14 @@ EXPORT const char *tg_strerror(int err)
         return "not everything was acknowledged in time";
     case TG_ERR_CLOSED:
         return "the emitter is closing";
+    case TG_ERR_UNREACHABLE:
+        return "the collector did not answer in time";
+    case TG_ERR_UNSUPPORTED:
+        return "this process has no line to the collector";
+    case TG_ERR_BUSY:
+        return "the collector cannot answer for the moment";
+    case TG_ERR_REFUSED:
+        return "no such reservation, or a request that breaks a rule";
     default:
         return "unknown error";
     }
@@ -122,6 +112,24 @@ static int open_spool(tg_emitter *tg, const struct tg_options *opt, size_t segme
     return spool_new(&o, &tg->spool) == 0 ? TG_OK : TG_ERR_NOMEM;
 }
 
+/* What is asked before a call. Without memory for it the events go all the same. */
+static void open_governing(tg_emitter *tg, const struct tg_options *opt)
+{
+    tg->mode = opt->mode;
+    verdicts_init(&tg->verdicts, tg->spool->root_fd, tg->source, opt->mode == TG_MODE_SPOOL);
+    if (memo_new(&tg->memo) != 0)
+        tg->memo = NULL;
+    if (opt->mode != TG_MODE_SEND || asks_new(&tg->asks) != 0)
+        tg->asks = NULL;
+}
+
+static void close_governing(tg_emitter *tg)
+{
+    verdicts_fini(&tg->verdicts);
+    memo_free(tg->memo);
+    asks_free(tg->asks);
+}
+
 static int open_sender(tg_emitter *tg, const struct tg_options *opt)
 {
     struct sender_options o = {
@@ -130,6 +138,8 @@ static int open_sender(tg_emitter *tg, const struct tg_options *opt)
         .source = tg->source,
         .own = tg->spool,
         .stop_fd = -1,
+        .verdicts = &tg->verdicts,
+        .asks = tg->asks,
     };
 
     if (opt->mode == TG_MODE_SPOOL)
@@ -163,6 +173,7 @@ EXPORT int tg_open(const struct tg_options *opt, tg_emitter **out)
     if (rc == TG_OK)
         rc = open_spool(tg, opt, segment_bytes);
     if (rc == TG_OK) {
+        open_governing(tg, opt);
         writers = producers_init(&tg->producers, tg->spool, segment_bytes, spool_bytes) == 0;
         rc = writers ? open_sender(tg, opt) : TG_ERR_NOMEM;
     }
@@ -172,6 +183,8 @@ EXPORT int tg_open(const struct tg_options *opt, tg_emitter **out)
     }
     if (writers)
         producers_fini(&tg->producers);
+    if (tg->spool != NULL)
+        close_governing(tg);
     spool_close(tg->spool, true);
     guard_free(tg->guard);
     free(tg);
@@ -182,8 +195,7 @@ EXPORT int tg_open(const struct tg_options *opt, tg_emitter **out)
 
 typedef size_t encode(uint8_t *out, const void *event, struct record_place *place);
 
-/* Why the fast check failed: TG_OK if it was only that this kernel cannot wipe pages. */
-static int guard_error(const tg_emitter *tg)
+int emitter_guard_error(const tg_emitter *tg)
 {
     switch (guard_ask(tg->guard)) {
     case GUARD_OPEN:
@@ -195,15 +207,7 @@ static int guard_error(const tg_emitter *tg)
     }
 }
 
-static inline int guard_check(const tg_emitter *tg)
-{
-    if (atomic_load_explicit(&tg->guard->state, memory_order_relaxed) == GUARD_OPEN)
-        return TG_OK;
-    return guard_error(tg);
-}
-
-/* Writing is a cancellation point, and a caller may hold a mutex or have promised to wake. */
-static void wake_sender(const tg_emitter *tg)
+void emitter_wake_sender(const tg_emitter *tg)
 {
     int state;
 
@@ -219,7 +223,7 @@ static int drop(tg_emitter *tg)
 
     atomic_fetch_add(&h->dropped_full, 1);
     if (h->evict && atomic_exchange(&h->sleeping, SPOOL_AWAKE) != SPOOL_AWAKE)
-        wake_sender(tg);
+        emitter_wake_sender(tg);
     return TG_ERR_FULL;
 }
 
@@ -229,7 +233,7 @@ static void wake(tg_emitter *tg)
     uint32_t asleep = SPOOL_ASLEEP;
 
     if (atomic_compare_exchange_strong(&tg->spool->head->sleeping, &asleep, SPOOL_AWAKE))
-        wake_sender(tg);
+        emitter_wake_sender(tg);
 }
 
 /* Near the ring's end, or nearly full: written aside first, to see how much room it takes. */
@@ -295,7 +299,7 @@ static __attribute__((noinline)) int emit_elsewhere(tg_emitter *tg, struct produ
 
 static inline int emit(tg_emitter *tg, encode *write_record, const void *event)
 {
-    int rc = guard_check(tg);
+    int rc = emitter_guard(tg);
 
     if (rc != TG_OK)
         return rc;
@@ -340,7 +344,7 @@ EXPORT int tg_count(tg_emitter *tg, const char *name, const char *label, int64_t
 {
     if (tg == NULL || name == NULL || *name == '\0' || n < 0)
         return TG_ERR_INVALID;
-    int rc = guard_check(tg);
+    int rc = emitter_guard(tg);
     if (rc == TG_OK)
         counters_add(tg->spool->head, &tg->producers.mutex, name, label != NULL ? label : "", n);
     return rc;
@@ -376,7 +380,7 @@ static int wait_settled(const tg_emitter *tg, uint32_t timeout_ms)
     for (uint32_t i = 1; i < segments; i++)
         target[i] = ring_head(s->ring[i]).seq;
     atomic_fetch_add(&s->head->flushing, 1);
-    wake_sender(tg);
+    emitter_wake_sender(tg);
     for (; now < end; now = mono_ms()) {
         uint32_t seen = atomic_load(&s->head->progress);
         if (settled_to(s, target, segments))
@@ -393,13 +397,14 @@ EXPORT int tg_flush(tg_emitter *tg, uint32_t timeout_ms)
 {
     if (tg == NULL)
         return TG_ERR_INVALID;
-    int rc = guard_check(tg);
+    int rc = emitter_guard(tg);
     return rc == TG_OK ? wait_settled(tg, timeout_ms) : rc;
 }
 
 static void emitter_free(tg_emitter *tg, bool remove_spool)
 {
     producers_fini(&tg->producers);
+    close_governing(tg);
     spool_close(tg->spool, remove_spool);
     guard_free(tg->guard);
     free(tg);
@@ -422,7 +427,7 @@ EXPORT int tg_close(tg_emitter *tg, uint32_t timeout_ms)
 
     if (tg == NULL)
         return TG_OK;
-    if (guard_error(tg) == TG_ERR_FORKED) {
+    if (emitter_guard_error(tg) == TG_ERR_FORKED) {
         if (tg->sender != NULL)
             sender_forget(tg->sender);
         emitter_free(tg, false);
@@ -430,6 +435,8 @@ EXPORT int tg_close(tg_emitter *tg, uint32_t timeout_ms)
     }
     atomic_store(&tg->guard->state, GUARD_CLOSING);
     uint64_t evicted = atomic_load(&tg->spool->head->dropped_evicted);
+    if (tg->asks != NULL)
+        asks_close(tg->asks);
     if (tg->sender != NULL)
         sender_stop(tg->sender, timeout_ms);
     else
@@ -440,13 +447,30 @@ EXPORT int tg_close(tg_emitter *tg, uint32_t timeout_ms)
     return t.pending == 0 && kept ? TG_OK : TG_ERR_TIMEOUT;
 }
 
+/* What is known of governing. */
+static void stats_governing(tg_emitter *tg, struct tg_stats *out)
+{
+    struct page *page = verdicts_page(&tg->verdicts);
+    uint64_t now = boot_ms();
+    struct look l;
+
+    out->verdicts_stale = 1;
+    out->verdicts_damaged = verdicts_damaged(&tg->verdicts);
+    if (page != NULL && page_look(page, now, &l)) {
+        out->verdict_version = l.version;
+        out->verdicts_stale = !l.has_list || l.valid_until <= now;
+    }
+    if (tg->asks != NULL)
+        asks_totals(tg->asks, &out->asked, &out->unanswered);
+}
+
 EXPORT int tg_stats(tg_emitter *tg, struct tg_stats *out)
 {
     struct spool_totals t;
 
     if (tg == NULL || out == NULL)
         return TG_ERR_INVALID;
-    int rc = guard_check(tg);
+    int rc = emitter_guard(tg);
     if (rc != TG_OK)
         return rc;
     const struct spool_header *h = tg->spool->head;
@@ -471,5 +495,6 @@ EXPORT int tg_stats(tg_emitter *tg, struct tg_stats *out)
         .connected = (int32_t)atomic_load(&h->connected),
         .last_error = atomic_load(&h->last_error),
     };
+    stats_governing(tg, out);
     return TG_OK;
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unpack.h"
+
 #define VERSION         1u
 #define TYPE_BATCH      1
 #define TYPE_REPLY      2u
@@ -82,51 +84,6 @@ void batch_seal(struct batch *b, const struct batch_name *n, const uint8_t **fra
     memcpy(start, h.bytes, h.len);
     *frame = start;
     *len = h.len + b->body;
-}
-
-struct reader {
-    const uint8_t *at, *end;
-};
-
-static uint64_t read_big(struct reader *r, size_t bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes-- > 0)
-        v = v << 8 | *r->at++;
-    return v;
-}
-
-static bool read_uint(struct reader *r, uint64_t *out)
-{
-    if (r->at == r->end)
-        return false;
-    uint8_t tag = *r->at++;
-    if (tag < 0x80) {
-        *out = tag;
-        return true;
-    }
-    size_t bytes = tag >= 0xcc && tag <= 0xcf ? (size_t)1 << (tag - 0xcc) : 0;
-    if (bytes == 0 || (size_t)(r->end - r->at) < bytes)
-        return false;
-    *out = read_big(r, bytes);
-    return true;
-}
-
-static bool read_array(struct reader *r, uint64_t *parts)
-{
-    if (r->at == r->end)
-        return false;
-    uint8_t tag = *r->at++;
-    if ((tag & 0xf0) == 0x90) {
-        *parts = tag & 15u;
-        return true;
-    }
-    size_t bytes = tag == 0xdc ? 2 : tag == 0xdd ? 4 : 0;
-    if (bytes == 0 || (size_t)(r->end - r->at) < bytes)
-        return false;
-    *parts = read_big(r, bytes);
-    return true;
 }
 
 int reply_read(const uint8_t *frame, size_t len, struct reply *out)

@@ -22,7 +22,8 @@
  *
  * Rules that hold for every function:
  *  - Threads: any number may call with the same emitter at once, except tg_close.
- *  - Blocking: only tg_flush and tg_close wait, for as long as they are told.
+ *  - Blocking: only tg_flush, tg_admit, tg_settle, tg_renew and tg_close wait, for as long as they are
+ *    told.
  *  - Strings are UTF-8 and copied before the call returns. NULL and "" mean unknown. A string
  *    longer than TG_STRING_MAX bytes is cut at a character and counted in tg_stats.truncated.
  *  - Numbers are counts, milliseconds or nano-dollars, as their names say. A negative number
@@ -59,6 +60,10 @@ enum tg_err {
     TG_ERR_FORKED = 4,  /* the emitter belongs to the parent of this process */
     TG_ERR_TIMEOUT = 5, /* tg_flush, tg_close: not everything was acknowledged in time, or ever */
     TG_ERR_CLOSED = 6,  /* the emitter is closing */
+    TG_ERR_UNREACHABLE = 7, /* tg_admit, tg_settle, tg_renew: no answer in time */
+    TG_ERR_UNSUPPORTED = 8, /* the same in TG_MODE_SPOOL: this process has no line to the collector */
+    TG_ERR_BUSY = 9,        /* the same: the collector answered that it cannot for the moment */
+    TG_ERR_REFUSED = 10,    /* the same: no such reservation any more, or a request that breaks a rule */
 };
 
 /* The meaning of a number returned by this library, in a few words. Never NULL, static. */
@@ -118,7 +123,8 @@ int tg_open(const struct tg_options *opt, tg_emitter **out);
  * TG_ERR_TIMEOUT. If the spool is in memory, it is lost, and nobody is told but the caller, by that
  * number: ask tg_stats before for how many are pending. TG_ERR_TIMEOUT too if events were evicted
  * meanwhile. tg is freed whatever is returned; NULL is TG_OK. No other call with tg may run or come
- * after. timeout_ms 0: no wait. An endpoint with a host's name may make it wait for DNS. */
+ * after, but for threads that wait in tg_admit, tg_settle or tg_renew: they are sent away first.
+ * timeout_ms 0: no wait. An endpoint with a host's name may make it wait for DNS. */
 int tg_close(tg_emitter *tg, uint32_t timeout_ms);
 
 /* Waits up to timeout_ms until every event emitted before this call, by any thread, is settled
@@ -284,6 +290,99 @@ void tg_usage_anthropic(int64_t input, int64_t output, int64_t cache_read, int64
 void tg_usage_openclaw(int64_t input, int64_t output, int64_t cache_read, int64_t cache_write,
                        int64_t total, struct tg_usage *out);
 
+/* ---------------------------------------------------------------- governing */
+
+/* What to do with a call. Of several that hold for it the highest counts. */
+enum tg_action {
+    TG_ALLOW = 0,
+    TG_WARN = 1,      /* make the call; somebody should know that a budget runs low */
+    TG_DOWNGRADE = 2, /* make it with use_model or in use_lane */
+    TG_DELAY = 3,     /* make it after delay_ms */
+    TG_BLOCK = 4      /* do not make it, and publish a dispatch with TG_STATUS_BLOCKED */
+};
+
+/* What spent and limit of a verdict are counted in. */
+enum tg_unit {
+    TG_UNIT_NONE = 0,
+    TG_UNIT_NANOUSD = 1,
+    TG_UNIT_TOKENS = 2,
+    TG_UNIT_CALLS = 3
+};
+
+/* A call that is about to be made. Zeroed, every field is unknown, so set what you know:
+ *     &(struct tg_request){ .agent_id = "researcher", .session_id = "s-42", .model = "claude-sonnet-4-5" }
+ * Strings are only read. What is longer than TG_STRING_MAX is cut as it is in events, but not counted. */
+struct tg_request {
+    const char *agent_id, *session_id;
+    const char *root_session_id; /* unknown: session_id */
+    const char *user_id, *provider, *model, *lane, *surface, *channel;
+    enum tg_trigger trigger;
+    const struct tg_tag *tags;   /* the first TG_TAGS_MAX count, and of equal names the last */
+    size_t tag_count;
+    int64_t prompt_tokens;       /* an estimate, for tg_admit; 0, here, means unknown */
+    int64_t max_tokens;          /* the answer's limit, for tg_admit; 0, here, means unknown */
+};
+
+/* The answer, copied: nothing in it has to be freed or goes stale under your hands. Only action and
+ * stale are always set; with TG_ALLOW nothing else is, whatever stood there before. */
+struct tg_verdict {
+    enum tg_action action;
+    int stale;             /* 1: no collector's word that is young enough; action says what was agreed upon
+                              for that case (a budget's on_error), TG_ALLOW if nothing was */
+    char budget[65];       /* the budget, policy or pause that says so */
+    char message[512];     /* a sentence for a person */
+    char use_model[128];   /* TG_DOWNGRADE: this model instead; "": the same */
+    char use_lane[64];     /* TG_DOWNGRADE: this lane instead; "": the same */
+    int64_t spent, limit;  /* in unit; TG_UNKNOWN */
+    int unit;              /* enum tg_unit */
+    int64_t opens_in_ms;   /* after so long this verdict ends by itself; TG_UNKNOWN: nobody can say */
+    int64_t delay_ms;      /* TG_DELAY: wait so long before the call; TG_UNKNOWN otherwise */
+};
+
+/* Asks, from memory, whether a call may be made: the collector pushes what is not allowed ahead of
+ * time. Never blocks; some 100 ns for a request like an earlier one, microseconds for a new one. Once a
+ * second in TG_MODE_SPOOL it looks for a file, until tollgate-ship has made it. What it allows may still
+ * go over a budget by the calls that are under way at that moment: where that must not be, tg_admit.
+ * Without a collector, or with one that does not govern, everything is allowed, but for what guards
+ * say: those of the last collector known in this place, kept in a file beside the spool.
+ * Errors: TG_ERR_INVALID (NULL), TG_ERR_FORKED, TG_ERR_CLOSED; *out is untouched then. */
+int tg_check(tg_emitter *tg, const struct tg_request *request, struct tg_verdict *out);
+
+/* Money set aside for one call. Zero it before the first use. */
+struct tg_reservation {
+    char id[33];              /* becomes tg_dispatch.reservation_id */
+    int64_t reserved_nanousd; /* TG_UNKNOWN: the model has no price, or nothing was reserved */
+    int64_t expires_in_ms;    /* TG_UNKNOWN: nothing was reserved */
+    int status;               /* the collector's own, see schema/wire.md; TG_UNKNOWN: it did not answer */
+};
+
+/* Asks the collector for a reservation: one round trip, and it is on disk when this returns.
+ * ttl_ms: how long it holds, 1,000 to 86,400,000; 0: 10 minutes. Waits up to timeout_ms; the calling
+ * thread only, others go on.
+ * r->id: "" and it is made here, before anything is asked; if it is set, the same reservation is asked
+ * for again (after TG_ERR_UNREACHABLE: the answer may have been lost), which is harmless.
+ * TG_OK: *out says what to do, TG_BLOCK if it was denied; then nothing is reserved.
+ * TG_ERR_UNREACHABLE, TG_ERR_BUSY, TG_ERR_REFUSED, TG_ERR_UNSUPPORTED: *out is what tg_check says, with
+ * what was agreed upon for the case that nobody can be asked (on_error), whichever is stricter;
+ * after TG_ERR_REFUSED, out->message is the collector's reason, whatever the action. *r keeps its id; the
+ * collector may have reserved all the same until ttl_ms is over.
+ * Then make the call and publish its tg_dispatch with reservation_id: that settles it, no tg_settle needed.
+ * Other errors: TG_ERR_INVALID (NULL, ttl_ms, an id that does not end), TG_ERR_FORKED, TG_ERR_CLOSED
+ * (also to those who wait when tg_close is called); r and out are untouched. */
+int tg_admit(tg_emitter *tg, const struct tg_request *request, uint32_t ttl_ms, uint32_t timeout_ms,
+             struct tg_reservation *r, struct tg_verdict *out);
+
+/* Gives a reservation back (usage NULL: the call was not made) or tells what the call took. Needed only
+ * where no event with this reservation_id will come; one that comes all the same is what counts.
+ * id: 1 to 64 bytes. Harmless when repeated. Waits up to timeout_ms. TG_OK: it is on disk.
+ * Errors: TG_ERR_UNREACHABLE, TG_ERR_BUSY, TG_ERR_REFUSED (no such reservation, or a number breaks a
+ * rule), TG_ERR_UNSUPPORTED, TG_ERR_INVALID (NULL, id), TG_ERR_FORKED, TG_ERR_CLOSED. */
+int tg_settle(tg_emitter *tg, const char *id, const struct tg_usage *usage, uint32_t timeout_ms);
+
+/* Lets a reservation hold for ttl_ms from now: a call takes longer than expected. Everything else as
+ * tg_settle. TG_ERR_REFUSED: it is over, or never was. */
+int tg_renew(tg_emitter *tg, const char *id, uint32_t ttl_ms, uint32_t timeout_ms);
+
 /* ---------------------------------------------------------- seeing yourself */
 
 /* Adds n to a counter that travels to the collector with the emitter's reports, e.g.
@@ -311,6 +410,11 @@ struct tg_stats {
     int32_t spool_in_memory;   /* 1: no directory or no room, a kill loses what is pending */
     int32_t connected;         /* 1: the collector answered last */
     int32_t last_error;        /* errno of the last fault of spool or socket; 0: none */
+    int32_t verdicts_stale;    /* 1: guards decide, or nobody */
+    uint64_t verdict_version;  /* of the collector's verdicts that are known here; 0: none */
+    uint64_t verdicts_damaged; /* lists that could not be read, from the collector or from the file */
+    uint64_t asked;            /* calls of tg_admit, tg_settle and tg_renew that went to the collector */
+    uint64_t unanswered;       /* of those, without an answer in time */
 };
 
 /* Fills *out. Numbers of other threads may be a moment old. TG_ERR_INVALID, TG_ERR_FORKED. */

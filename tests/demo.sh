@@ -22,6 +22,13 @@ cat > "$DIR/tollgate.yaml" <<YAML
 listen: { events: "ipc://$DIR/run/events.sock", http: "127.0.0.1:$PORT" }
 database: { path: $DIR/tollgate.db }
 log: { level: warn }
+budgets:
+  - name: daily
+    scope: { agent: coder }
+    limit: 1 usd
+    window: day
+    alerts: [50, 80]
+    action: block
 YAML
 "$BUILD/tollgated" -c "$DIR/tollgate.yaml" &
 collector=$!
@@ -33,9 +40,9 @@ until curl -fs -o "$DIR/ready" "$URL/readyz" 2>/dev/null; do
 done
 
 XDG_RUNTIME_DIR=$DIR "$BUILD/example-gateway" --endpoint "ipc://$DIR/run/events.sock" \
-    --rate 40 --seconds "${DEMO_SECONDS:-86400}" > "$DIR/gateway.log" 2>&1 &
+    --rate 40 --runaway coder --seconds "${DEMO_SECONDS:-86400}" > "$DIR/gateway.log" 2>&1 &
 gateway=$!
-sleep 3 # SLEEP_OK: a few seconds of load to show
+sleep 1 # SLEEP_OK: a second of load to show
 
 cat <<TEXT
 
@@ -44,6 +51,30 @@ cat <<TEXT
 
 TEXT
 "$BUILD/tollgate" --url "$URL" usage --by agent,model --from -1h
+tollgate() { "$BUILD/tollgate" --url "$URL" "$@"; }
+state() { tollgate budgets daily --json | sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' | head -1; }
+until_state() { # what the agent coder comes to; not longer than the gateway runs
+    while kill -0 "$gateway" 2>/dev/null && ! case " $* " in *" $(state) "*) true ;; *) false ;; esac; do
+        sleep 0.1 # SLEEP_OK: waits for a condition
+    done
+}
+cat <<TEXT
+
+  The agent coder runs away: half of all calls are its own. Its budget is six lines of YAML:
+
+$(sed -n '/^budgets/,$p' "$DIR/tollgate.yaml" | sed 's/^/    /')
+
+  At 50 % it is warned:
+
+TEXT
+until_state warn block
+tollgate budgets
+printf '\n  At its limit it is stopped, before the next call:\n\n'
+until_state block
+tollgate check --agent coder || true
+printf '\n  Somebody who may lets it finish (tollgate allow daily +5usd --for 1h --reason "the release"):\n\n'
+tollgate allow daily +5usd --for 1h --reason "the release"
+tollgate check --agent coder || true
 cat <<TEXT
 
   Look around, in another terminal:
@@ -55,6 +86,9 @@ cat <<TEXT
     $BUILD/tollgate --url $URL usage --by model,status --bucket 1m
     $BUILD/tollgate --url $URL sessions --order=-tokens
     $BUILD/tollgate --url $URL models
+    $BUILD/tollgate --url $URL budgets
+    $BUILD/tollgate --url $URL budget explain daily
+    $BUILD/tollgate --url $URL pause agent=secretary --reason "too chatty"
     $BUILD/tollgate --url $URL status
     kill -9 $collector     # the gateway does not notice; start the collector again with
     $BUILD/tollgated -c $DIR/tollgate.yaml
@@ -62,4 +96,4 @@ cat <<TEXT
   Ctrl-C ends the demo and removes $DIR.
 TEXT
 wait "$gateway" || true
-grep -v '^look at them' "$DIR/gateway.log" # it is about to go
+grep -v '^look at them' "$DIR/gateway.log" | uniq -c | sed 's/^ *1 //; s/^ *\([0-9]*\) /\1 x /' # it is about to go

@@ -38,26 +38,36 @@ enum dispatch_text {
     DISPATCH_TEXTS
 };
 
-enum dispatch_num {
+enum {
+#define TG_DISPATCH_NUM(name) +1
+    DISPATCH_WIRE_NUMS = 0
+#include "../../schema/event.def"
+};
+
+enum dispatch_num { /* those of the wire first, then what the collector adds */
 #define TG_DISPATCH_NUM(name) D_##name,
 #include "../../schema/event.def"
-    DISPATCH_NUMS
+#define TG_DISPATCH_DERIVED(name) D_##name,
+#include "../../schema/event.def"
+                    DISPATCH_NUMS
 };
 
 /* The numbers of a dispatch that are summed. For each the projections have x and x_known, how many of
- * the calls told it. */
-#define DISPATCH_SUMMED(X)   \
-    X(prompt_tokens)         \
-    X(completion_tokens)     \
-    X(total_tokens)          \
-    X(cached_tokens)         \
-    X(cache_write_tokens)    \
-    X(cache_write_1h_tokens) \
-    X(reasoning_tokens)      \
-    X(tool_calls)            \
-    X(latency_ms)            \
-    X(ttft_ms)               \
-    X(cost_reported_nanousd)
+ * the calls told it. TOTAL stands for total_tokens, which the log spells in its own way (stored.h). */
+#define DISPATCH_SUMMED_BUT_TOTAL(X, TOTAL) \
+    X(prompt_tokens)                        \
+    X(completion_tokens)                    \
+    TOTAL                                   \
+    X(cached_tokens)                        \
+    X(cache_write_tokens)                   \
+    X(cache_write_1h_tokens)                \
+    X(reasoning_tokens)                     \
+    X(tool_calls)                           \
+    X(latency_ms)                           \
+    X(ttft_ms)                              \
+    X(cost_reported_nanousd)                \
+    X(cost_nanousd)
+#define DISPATCH_SUMMED(X) DISPATCH_SUMMED_BUT_TOTAL(X, X(total_tokens))
 
 enum dispatch_sum {
 #define X(name) SUM_##name,
@@ -107,8 +117,9 @@ struct event {
     struct slice session;              /* wire bytes of the session triple; at NULL: no session at all */
     struct slice dims;                 /* wire bytes of the combination */
     struct slice text[DISPATCH_TEXTS]; /* by enum dispatch_text or message_text */
-    int64_t num[DISPATCH_NUMS];        /* by enum dispatch_num or message_num; UNKNOWN */
-    struct slice body;                 /* a report's map, wire bytes */
+    int64_t num[DISPATCH_NUMS]; /* by enum dispatch_num or message_num; UNKNOWN. From DISPATCH_WIRE_NUMS
+                                   on: the collector's own, which ingest leaves UNKNOWN */
+    struct slice body;          /* a report's map, wire bytes */
 };
 
 static inline bool event_is_message(const struct event *e)

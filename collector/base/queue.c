@@ -11,6 +11,7 @@ struct queue {
     pthread_mutex_t lock;
     pthread_cond_t filled, drained;
     struct queue_item *first, **last;
+    struct queue_item **last_urgent; /* where the next one that goes first is linked */
     size_t weight, capacity;
     bool closed;
 };
@@ -28,7 +29,7 @@ struct queue *queue_new(size_t capacity)
     pthread_cond_init(&q->filled, &attr);
     pthread_cond_init(&q->drained, &attr);
     pthread_condattr_destroy(&attr);
-    q->last = &q->first;
+    q->last = q->last_urgent = &q->first;
     q->capacity = capacity;
     return q;
 }
@@ -87,6 +88,38 @@ enum queue_result queue_push(struct queue *q, struct queue_item *item, int64_t w
     return result;
 }
 
+enum queue_result queue_push_first(struct queue *q, struct queue_item *item)
+{
+    pthread_mutex_lock(&q->lock);
+    bool closed = q->closed;
+    if (!closed) {
+        item->next = *q->last_urgent;
+        *q->last_urgent = item;
+        if (item->next == NULL)
+            q->last = &item->next;
+        q->last_urgent = &item->next;
+        q->weight += item->weight;
+        pthread_cond_signal(&q->filled);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return closed ? QUEUE_CLOSED : QUEUE_OK;
+}
+
+/* Under the lock; there is one. */
+static struct queue_item *take(struct queue *q)
+{
+    struct queue_item *item = q->first;
+
+    q->first = item->next;
+    if (q->first == NULL)
+        q->last = &q->first;
+    if (q->last_urgent == &item->next)
+        q->last_urgent = &q->first;
+    q->weight -= item->weight;
+    pthread_cond_broadcast(&q->drained);
+    return item;
+}
+
 enum queue_result queue_pop(struct queue *q, int64_t wait_ms, struct queue_item **out)
 {
     struct timespec until = deadline_after(wait_ms < 0 ? 0 : wait_ms);
@@ -99,18 +132,22 @@ enum queue_result queue_pop(struct queue *q, int64_t wait_ms, struct queue_item 
         else if (pthread_cond_timedwait(&q->filled, &q->lock, &until) == ETIMEDOUT)
             break;
     }
-    if (q->first == NULL) {
+    if (q->first == NULL)
         result = q->closed ? QUEUE_CLOSED : QUEUE_EMPTY;
-    } else {
-        *out = q->first;
-        q->first = q->first->next;
-        if (q->first == NULL)
-            q->last = &q->first;
-        q->weight -= (*out)->weight;
-        pthread_cond_broadcast(&q->drained);
-    }
+    else
+        *out = take(q);
     pthread_mutex_unlock(&q->lock);
     return result;
+}
+
+enum queue_result queue_pop_first(struct queue *q, struct queue_item **out)
+{
+    pthread_mutex_lock(&q->lock);
+    bool there = q->last_urgent != &q->first;
+    if (there)
+        *out = take(q);
+    pthread_mutex_unlock(&q->lock);
+    return there ? QUEUE_OK : QUEUE_EMPTY;
 }
 
 void queue_close(struct queue *q)

@@ -35,4 +35,15 @@ static inline bool utf8_valid(const uint8_t *s, size_t len)
     return true;
 }
 
+/* How many of the len bytes of a UTF-8 text go into room without cutting a character. */
+static inline size_t utf8_cut(const char *text, size_t len, size_t room)
+{
+    if (len <= room)
+        return len;
+    const char *end = text + room;
+    while (end > text && ((unsigned char)*end & 0xc0) == 0x80)
+        end--;
+    return (size_t)(end - text);
+}
+
 #endif

@@ -8,6 +8,7 @@
 #include "zone.h"
 
 #include <glib.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct zone_span {
 
 struct zone {
     char name[ZONE_NAME_MAX];
+    struct zone *next; /* of the shared ones; owned by nobody: they stay */
     uint32_t count;
     struct zone_span span[SPANS_MAX];
 };
@@ -104,6 +106,26 @@ struct zone *zone_open(const char *iana)
 void zone_close(struct zone *z)
 {
     g_free(z);
+}
+
+/* A list that only grows needs no lock: two threads may open the same zone at once, then one copy is never
+ * found again. */
+const struct zone *zone_shared(const char *iana)
+{
+    static _Atomic(struct zone *) first;
+    struct zone *head = atomic_load_explicit(&first, memory_order_acquire);
+
+    for (const struct zone *z = head; z != NULL; z = z->next)
+        if (strcmp(z->name, iana) == 0)
+            return z;
+    struct zone *z = zone_open(iana);
+    if (z != NULL) {
+        z->next = head;
+        while (!atomic_compare_exchange_weak_explicit(&first, &z->next, z, memory_order_release,
+                                                      memory_order_acquire))
+            ;
+    }
+    return z;
 }
 
 const char *zone_name(const struct zone *z)

@@ -27,6 +27,10 @@ enum zone_unit { ZONE_HOUR, ZONE_DAY, ZONE_WEEK, ZONE_MONTH }; /* a week begins 
 struct zone *zone_open(const char *iana);
 void zone_close(struct zone *z); /* NULL is fine */
 
+/* The same, opened once for all who ask and never closed: a process keeps at most as many as the machine
+ * has names for. Any thread. Not for zone_close. */
+const struct zone *zone_shared(const char *iana);
+
 /* The name it was opened with; lives as long as the zone. */
 const char *zone_name(const struct zone *z);
 

@@ -15,7 +15,7 @@
     "  --agent, --model, ...   only these: a,b or !a,b (all but these) or abc*; '' for unknown\n"          \
     "  --tag NAME=VALUE        likewise\n"                                                                 \
     "  --json, --csv   for programs\n"                                                                     \
-    "\n" example
+    "\n" COST_HELP "\n" example
 
 static const char agents_help[] =
     HELP("agents", "Each agent: its calls, tokens and errors, how many models it used, and when last.\n",
@@ -61,7 +61,7 @@ static void row_add(const struct listing *l, struct table *t, const json_t *row,
     cell_rate(t, row, "cache_hit_rate");
     cell_number(t, row, "completion_tokens", human_si);
     if (cost)
-        cell_number(t, row, "cost_reported_nanousd", human_usd);
+        cell_cost(t, row);
     cell_number(t, row, "latency_ms_p95", human_ms);
     cell_rate(t, row, "error_rate");
     cell_number(t, row, l->others, human_count);
@@ -72,7 +72,8 @@ static void row_add(const struct listing *l, struct table *t, const json_t *row,
 static void show(const struct listing *l, const json_t *answer)
 {
     json_t *rows = json_object_get(answer, l->rows);
-    bool cost = row_known(json_object_get(answer, "totals"), "cost_reported_nanousd");
+    char text[CLI_TEXT];
+    bool cost = row_cost(json_object_get(answer, "totals"), text);
     unsigned names = l->name[1] ? 2 : 1;
     struct table t;
 

@@ -20,7 +20,7 @@
 #define CLI_TEXT         64          /* bytes of a number written for people */
 #define CLI_PATH         4096
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REFUSED = 3 }; /* 3: of check */
 
 /* ------------------------------------------------------------------ options */
 
@@ -89,6 +89,11 @@ int cli_complain(const struct cli *c, const struct cli_answer *a);
 /* GET and parse. NULL: has been told on stderr, *status is the exit status. */
 json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *status);
 
+/* POST, PUT or DELETE with a body (NULL: none; borrowed), and parse. NULL: has been told on stderr, *status
+ * is the exit status. */
+json_t *cli_change(const struct cli *c, const char *method, const char *path, const json_t *body,
+                   int *status);
+
 /* Writes the body of path to stdout as it comes; on a terminal control characters are made harmless.
  * Returns the exit status. */
 int cli_copy(const struct cli *c, const char *path);
@@ -133,14 +138,16 @@ void human_whole(char *text);
 /* A table: cells are added row by row, then all is written and freed. */
 struct table {
     unsigned columns;
-    bool *left;  /* owned: of each column */
-    char **cell; /* owned, and each of them */
+    bool *left;        /* owned: of each column */
+    char **cell;       /* owned, and each of them */
+    const char **code; /* owned; of each cell: its colour on a terminal, borrowed; NULL: none */
     size_t cells, room;
 };
 void table_init(struct table *t, unsigned columns);
 void table_left(struct table *t, unsigned column); /* aligned to the left; others to the right */
 void table_add(struct table *t, const char *text);
-void table_print(struct table *t); /* the first row is the head */
+void table_colour(struct table *t, const char *code); /* of the last cell: an SGR code, static */
+void table_print(struct table *t);                    /* the first row is the head */
 
 /* One line on stderr that tells how far long work is; nothing unless stderr is a terminal. */
 struct progress {
@@ -177,9 +184,23 @@ int command_events(int argc, char **argv);
 int command_tail(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_budgets(int argc, char **argv);
+int command_budget(int argc, char **argv);
+int command_allow(int argc, char **argv);
+int command_allowances(int argc, char **argv);
+int command_pause(int argc, char **argv);
+int command_resume(int argc, char **argv);
+int command_pauses(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_audit(int argc, char **argv);
+int command_prices(int argc, char **argv);
+int command_price(int argc, char **argv);
+int command_reprice(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
+int command_ledger(int argc, char **argv);
+int command_simulate(int argc, char **argv); /* tollgate budgets simulate */
 
 /* What emitters lost, from the newest report of each (source, epoch): status and doctor. -1: the
  * reports cannot be read. worst: the source that lost most, or "". */

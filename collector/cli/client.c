@@ -8,9 +8,12 @@
 #include "cli.h"
 
 #define CONNECT_TIMEOUT_S 5L
+#define ANSWER_TIMEOUT_S  60L
 
 struct transfer {
     CURL *curl;
+    const char *method; /* NULL: GET */
+    const char *body;   /* of it, JSON */
     struct cli_answer *answer;
     cli_sink sink; /* NULL: into the answer's body */
     void *arg;
@@ -119,24 +122,38 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t d, curl
     return c->stopped();
 }
 
+static bool header_add(struct curl_slist **headers, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(*headers, line);
+
+    *headers = more ? more : *headers;
+    return more != NULL;
+}
+
 /* The token whole, however long it is. False: no memory. */
-static bool headers_make(const struct cli *c, struct curl_slist **headers)
+static bool headers_make(const struct cli *c, bool json, struct curl_slist **headers)
 {
     char *bearer;
 
     *headers = NULL;
+    if (json && !header_add(headers, "Content-Type: application/json"))
+        return false;
     if (!c->token || !c->token[0])
         return true;
     if (asprintf(&bearer, "Authorization: Bearer %s", c->token) < 0)
         return false;
-    *headers = curl_slist_append(NULL, bearer);
+    bool ok = header_add(headers, bearer);
     free(bearer);
-    return *headers != NULL;
+    return ok;
 }
 
 static void transfer_set(struct transfer *t, const char *url, const struct cli *c, long timeout_s)
 {
     curl_easy_setopt(t->curl, CURLOPT_URL, url);
+    if (t->method) {
+        curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, t->body); /* borrowed for the transfer */
+        curl_easy_setopt(t->curl, CURLOPT_CUSTOMREQUEST, t->method);
+    }
     curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(t->curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -161,8 +178,9 @@ static void transfer_run(struct transfer *t, const char *url, const struct cli *
 {
     struct curl_slist *headers;
 
-    if (!headers_make(c, &headers)) {
+    if (!headers_make(c, t->method != NULL, &headers)) {
         snprintf(t->answer->why, sizeof t->answer->why, "out of memory");
+        curl_slist_free_all(headers);
         return;
     }
     transfer_set(t, url, c, timeout_s);
@@ -178,29 +196,29 @@ static void transfer_run(struct transfer *t, const char *url, const struct cli *
     curl_slist_free_all(headers);
 }
 
-static void transfer(const struct cli *c, const char *path, bool with_params, long timeout_s, cli_sink sink,
-                     void *arg, struct cli_answer *out)
+static void transfer(struct transfer t, const struct cli *c, const char *path, bool with_params,
+                     long timeout_s)
 {
-    struct transfer t = { .curl = curl_easy_init(), .answer = out, .sink = sink, .arg = arg };
+    t.curl = curl_easy_init();
     char *url = t.curl ? url_of(t.curl, c, path, with_params) : NULL;
 
-    memset(out, 0, sizeof *out);
+    memset(t.answer, 0, sizeof *t.answer);
     if (url)
         transfer_run(&t, url, c, timeout_s);
     else
-        snprintf(out->why, sizeof out->why, "out of memory");
+        snprintf(t.answer->why, sizeof t.answer->why, "out of memory");
     free(url);
     curl_easy_cleanup(t.curl);
 }
 
 void cli_get(const struct cli *c, const char *path, bool with_params, long timeout_s, struct cli_answer *out)
 {
-    transfer(c, path, with_params, timeout_s, NULL, NULL, out);
+    transfer((struct transfer){ .answer = out }, c, path, with_params, timeout_s);
 }
 
 void cli_stream(const struct cli *c, const char *path, cli_sink sink, void *arg, struct cli_answer *out)
 {
-    transfer(c, path, true, 0, sink, arg, out);
+    transfer((struct transfer){ .answer = out, .sink = sink, .arg = arg }, c, path, true, 0);
 }
 
 void cli_answer_fini(struct cli_answer *a)
@@ -224,8 +242,8 @@ int cli_complain(const struct cli *c, const struct cli_answer *a)
     else {
         fprintf(stderr, "tollgate: ");
         human_text(stderr, detail ? detail : "the collector refused");
-        if (expected && value && value[0]) {
-            fprintf(stderr, ": ");
+        if (expected && value) {
+            fputs(value[0] ? ": " : "", stderr);
             human_text(stderr, value);
             fprintf(stderr, " (expected: ");
             human_text(stderr, expected);
@@ -237,21 +255,43 @@ int cli_complain(const struct cli *c, const struct cli_answer *a)
     return a->status == 400 ? CLI_USAGE : CLI_FAILED;
 }
 
-json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *status)
+/* What a good answer says; frees it. */
+static json_t *answer_json(const struct cli *c, struct cli_answer *a, int *status)
 {
-    struct cli_answer a;
     json_t *value = NULL;
 
-    cli_get(c, path, with_params, 60, &a);
-    if (a.status != 200) {
-        *status = cli_complain(c, &a);
+    if (a->status != 200) {
+        *status = cli_complain(c, a);
     } else {
-        value = json_loadb(a.body ? a.body : "", a.len, 0, NULL);
+        value = json_loadb(a->body ? a->body : "", a->len, 0, NULL);
         if (!value)
             *status = cli_fail("%s: the answer is not JSON", c->url);
     }
-    cli_answer_fini(&a);
+    cli_answer_fini(a);
     return value;
+}
+
+json_t *cli_json(const struct cli *c, const char *path, bool with_params, int *status)
+{
+    struct cli_answer a;
+
+    cli_get(c, path, with_params, ANSWER_TIMEOUT_S, &a);
+    return answer_json(c, &a, status);
+}
+
+json_t *cli_change(const struct cli *c, const char *method, const char *path, const json_t *body, int *status)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : strdup("");
+    struct cli_answer a = { 0 };
+
+    if (!text) {
+        *status = cli_fail("out of memory");
+        return NULL;
+    }
+    transfer((struct transfer){ .method = method, .body = text, .answer = &a }, c, path, false,
+             ANSWER_TIMEOUT_S);
+    free(text);
+    return answer_json(c, &a, status);
 }
 
 /* An export into a file: what has come so far is shown on the terminal. */

@@ -3,8 +3,10 @@
 
 #include <string.h>
 
-const char *const event_heads[EVENT_COLUMNS] = { "TIME",   "KIND",       "AGENT",   "MODEL",  "STATUS",
-                                                 "PROMPT", "COMPLETION", "LATENCY", "SESSION" };
+#include "rows.h"
+
+const char *const event_heads[EVENT_COLUMNS] = { "TIME",   "KIND",       "AGENT", "MODEL",   "STATUS",
+                                                 "PROMPT", "COMPLETION", "COST",  "LATENCY", "SESSION" };
 
 static const char *text(const json_t *event, const char *name)
 {
@@ -28,6 +30,7 @@ void event_cells(const json_t *event, char cell[EVENT_COLUMNS][EVENT_CELL])
     bool dispatch = strcmp(text(event, "kind"), "dispatch") == 0;
     const char *error = text(event, "error_type"), *status = text(event, dispatch ? "status" : "outcome");
     const char *ts = text(event, "ts");
+    char cost[CLI_TEXT];
 
     snprintf(cell[0], EVENT_CELL, "%.10s %.12s", ts, strlen(ts) > 11 ? ts + 11 : "");
     snprintf(cell[1], EVENT_CELL, "%s", text(event, "kind"));
@@ -40,6 +43,7 @@ void event_cells(const json_t *event, char cell[EVENT_COLUMNS][EVENT_CELL])
         snprintf(cell[4], EVENT_CELL, "%s", status);
     number(event, "prompt_tokens", human_si, cell[5]);
     number(event, "completion_tokens", human_si, cell[6]);
-    number(event, "latency_ms", human_ms, cell[7]);
-    snprintf(cell[8], EVENT_CELL, "%s", text(event, "session_id"));
+    snprintf(cell[7], EVENT_CELL, "%s", row_cost(event, cost) ? cost : "-");
+    number(event, "latency_ms", human_ms, cell[8]);
+    snprintf(cell[9], EVENT_CELL, "%s", text(event, "session_id"));
 }

@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-#define EVENT_COLUMNS 9
+#define EVENT_COLUMNS 10
 extern const char *const event_heads[EVENT_COLUMNS];
 
 #define EVENT_CELL 272 /* a name is at most 255 bytes */

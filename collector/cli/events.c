@@ -12,6 +12,9 @@ static const char help[] =
     "  --superseded    also records that a final or a finer one has replaced\n"
     "  --json, --csv   one line an event, for programs; without --limit all of them\n"
     "\n"
+    "A cost is by the collector's prices; with a *: as the gateway reported it, without a price; -: not "
+    "known.\n"
+    "\n"
     "  tollgate events --agent researcher --status error --limit 20\n"
     "  tollgate events --kind all --session s-42 --order asc\n"
     "  tollgate events --from 2026-11-01 --to 2026-12-01 --json > november.ndjson\n";

@@ -8,40 +8,96 @@
 #include <string.h>
 
 #include "../../include/tollgate.h"
+#include "../query/field.h"
 #include "cli.h"
 
 static const char help[] =
     "usage: tollgate COMMAND [OPTION...]\n"
     "\n"
-    "  usage         sums of calls, tokens, costs and latency, by agent, model, ... and time\n"
-    "  agents        every agent; models: every model\n"
-    "  sessions      every session, the latest first\n"
-    "  session ID    one session, call by call\n"
-    "  events        the events themselves\n"
-    "  tail          events as they arrive\n"
-    "  status        the collector on one screen\n"
-    "  doctor        what is wrong, how large and how fast it is, and what to do about it\n"
+    "Reading\n"
+    "  usage              sums of calls, tokens, costs and latency, by agent, model, ... and time\n"
+    "  agents, models     every agent; every model\n"
+    "  sessions           every session, the latest first\n"
+    "  session ID         one session, call by call\n"
+    "  events             the events themselves\n"
+    "  tail               events as they arrive\n"
+    "  status             the collector on one screen\n"
+    "  doctor             what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
-    "  backup FILE   copies the database, while the collector runs\n"
-    "  restore FILE  puts a backup in its place, while the collector does not\n"
-    "  rebuild       counts the sums again from the log, and compares or replaces them\n"
+    "Governing\n"
+    "  budgets            what is spent, reserved and left, and when it opens again; simulate FILE:\n"
+    "                     what other budgets would have blocked\n"
+    "  budget             explains one budget, call by call; sets and deletes budgets\n"
+    "  allow              raises a budget for a while; allowances: which raises there are\n"
+    "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
+    "  check              what would be said to a call now\n"
+    "  audit              who changed what\n"
+    "  prices             the price list; price explain MODEL: what a call costs, line by line\n"
+    "  reprice            prices stored calls again, by the list of now\n"
     "\n"
-    "All but the last three take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
+    "Keeping\n"
+    "  backup FILE        copies the database, while the collector runs\n"
+    "  restore FILE       puts a backup in its place, while the collector does not\n"
+    "  rebuild            counts the sums again from the log, and compares or replaces them\n"
+    "  ledger verify      counts the budgets again from the log, and compares\n"
+    "\n"
+    "Reading and governing take --url URL ($TOLLGATE_URL, default " CLI_URL ") and\n"
     "--token TOKEN ($TOLLGATE_TOKEN). Every command takes --help, which shows examples.\n"
     "\n"
     "  tollgate usage --by agent,model --from -24h\n"
     "  tollgate sessions --order=-tokens --limit 10\n"
-    "  tollgate tail --agent researcher\n";
+    "  tollgate budgets\n"
+    "  tollgate allow daily-research +5usd --for 2h --reason \"the release\"\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "usage", command_usage },       { "agents", command_agents },   { "models", command_models },
-    { "sessions", command_sessions }, { "session", command_session }, { "events", command_events },
-    { "tail", command_tail },         { "status", command_status },   { "doctor", command_doctor },
-    { "backup", command_backup },     { "restore", command_restore }, { "rebuild", command_rebuild },
+    /* reading */
+    { "usage", command_usage },
+    { "agents", command_agents },
+    { "models", command_models },
+    { "sessions", command_sessions },
+    { "session", command_session },
+    { "events", command_events },
+    { "tail", command_tail },
+    { "status", command_status },
+    { "doctor", command_doctor },
+    /* governing */
+    { "budgets", command_budgets },
+    { "budget", command_budget },
+    { "allow", command_allow },
+    { "allowances", command_allowances },
+    { "pause", command_pause },
+    { "resume", command_resume },
+    { "pauses", command_pauses },
+    { "check", command_check },
+    { "audit", command_audit },
+    { "prices", command_prices },
+    { "price", command_price },
+    { "reprice", command_reprice },
+    /* keeping */
+    { "backup", command_backup },
+    { "restore", command_restore },
+    { "rebuild", command_rebuild },
+    { "ledger", command_ledger },
 };
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static int unknown(const char *name)
+{
+    const char *names[COMMANDS], *near = NULL;
+
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    if (name)
+        near = nearest_name(name, names, COMMANDS);
+    if (near)
+        cli_fail("%s: there is no such command; did you mean %s? (see --help)", name, near);
+    else
+        cli_fail("%s: a command was expected (see --help)", name ? name : "no command");
+    return CLI_USAGE;
+}
 
 /* --url and --token may stand before the command too: there they act as their variables do. */
 static int take_leading(int argc, char **argv)
@@ -79,14 +135,11 @@ static int run(int argc, char **argv)
         puts("tollgate " TG_VERSION);
         return CLI_OK;
     }
-    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++) {
+    for (size_t i = 0; name && i < COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    cli_fail("%s: usage, agents, models, sessions, session, events, tail, status, doctor, backup, restore or "
-             "rebuild was expected (see --help)",
-             name ? name : "no command");
-    return CLI_USAGE;
+    return unknown(name);
 }
 
 int main(int argc, char **argv)

@@ -59,20 +59,62 @@ void cell_rate(struct table *t, const json_t *row, const char *name)
     table_add(t, text);
 }
 
+bool row_cost(const json_t *row, char out[CLI_TEXT])
+{
+    out[0] = 0;
+    if (row_known(row, "cost_nanousd")) {
+        human_usd(row_number(row, "cost_nanousd"), out);
+    } else if (row_known(row, "cost_reported_nanousd")) {
+        human_usd(row_number(row, "cost_reported_nanousd"), out);
+        size_t len = strlen(out);
+        snprintf(out + len, CLI_TEXT - len, "*");
+    }
+    return out[0] != 0;
+}
+
+bool row_unpriced(const json_t *row, char out[CLI_TEXT])
+{
+    int64_t calls = row_number(row, "cost_nanousd_unknown");
+    char count[CLI_TEXT];
+
+    human_count(calls, count);
+    snprintf(out, CLI_TEXT, calls == 1 ? "%.40s call unpriced" : "%.40s calls unpriced", count);
+    if (calls <= 0)
+        out[0] = 0;
+    return out[0] != 0;
+}
+
+void cell_cost(struct table *t, const json_t *row)
+{
+    char text[CLI_TEXT];
+
+    table_add(t, row_cost(row, text) ? text : "-");
+}
+
+/* Another thing that the sums do not contain. */
+static void note_add(char *note, size_t size, const char *more)
+{
+    size_t used = strlen(note);
+
+    snprintf(note + used, size - used, "%s%s", used ? ", " : "", more);
+}
+
 void cell_note(struct table *t, const json_t *row)
 {
     int64_t calls = row_number(row, "calls"), untold = row_number(row, "prompt_tokens_unknown");
-    char note[160] = "", count[CLI_TEXT];
-    size_t used = 0;
+    char note[4 * CLI_TEXT] = "", text[2 * CLI_TEXT], count[CLI_TEXT];
 
     if (untold > 0) {
         human_count(untold, count);
-        used = untold == calls ? (size_t)snprintf(note, sizeof note, "no token counts")
-                               : (size_t)snprintf(note, sizeof note, "%s without token counts", count);
+        snprintf(text, sizeof text, "%s without token counts", count);
+        note_add(note, sizeof note, untold == calls ? "no token counts" : text);
     }
+    if (row_unpriced(row, text))
+        note_add(note, sizeof note, text);
     if (row_number(row, "partial") > 0) {
         human_count(row_number(row, "partial"), count);
-        snprintf(note + used, sizeof note - used, "%s%s partial", used ? ", " : "", count);
+        snprintf(text, sizeof text, "%s partial", count);
+        note_add(note, sizeof note, text);
     }
     table_add(t, note);
 }

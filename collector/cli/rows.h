@@ -18,7 +18,18 @@ void cell_head(struct table *t, const char *name);
 void cell_name(struct table *t, const json_t *row, const char *name); /* or (unknown) */
 void cell_number(struct table *t, const json_t *row, const char *name, human_fn human);
 void cell_rate(struct table *t, const json_t *row, const char *name);
+void cell_cost(struct table *t, const json_t *row); /* row_cost, or a dash */
 void cell_note(struct table *t, const json_t *row); /* what the sums do not contain */
+
+/* What a row or an event cost: by the collector's prices; where these tell nothing, what the gateway
+ * reported, marked: $12.35*. COST_HELP says so to people. False, and an empty text: not known. */
+bool row_cost(const json_t *row, char out[CLI_TEXT]);
+#define COST_HELP                                                                                   \
+    "COST is by the collector's prices; with a *: what the gateway reported, where nothing has a\n" \
+    "price; a -: not known. Calls that have no price are not in it and are counted at the end.\n"
+
+/* Its calls that have no price: "3 calls unpriced". False, and an empty text: there are none. */
+bool row_unpriced(const json_t *row, char out[CLI_TEXT]);
 
 /* "2026-11-20 08:00:05Z". */
 void cell_time(struct table *t, const json_t *row, const char *name_ms);

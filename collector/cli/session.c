@@ -25,7 +25,7 @@ static const char help[] =
     "  --limit N       500 events if not given\n"
     "  --after CURSOR  goes on where the page before ended, which says the cursor\n"
     "  --json          one page, for programs\n"
-    "\n"
+    "\n" COST_HELP "\n"
     "  tollgate session s-42\n"
     "  tollgate session s-42 --tree | less -R\n"
     "  tollgate sessions                     # tells the IDs\n";
@@ -171,7 +171,7 @@ static void when_show(const json_t *s)
     line("time", text);
 }
 
-/* "12 calls, 1 error, 210 k tokens (81 % cached), $0.42" */
+/* "12 calls, 1 error, 210 k tokens (81 % cached), $0.42, 3 calls unpriced" */
 static void sums_text(const json_t *sums, char *out, size_t size)
 {
     char calls[CLI_TEXT], errors[CLI_TEXT], tokens[CLI_TEXT], rate[CLI_TEXT], cost[CLI_TEXT];
@@ -187,10 +187,10 @@ static void sums_text(const json_t *sums, char *out, size_t size)
         human_rate(json_number_value(json_object_get(sums, "cache_hit_rate")), rate);
         used += (size_t)snprintf(out + used, size - used, " (%s of the prompt cached)", rate);
     }
-    if (row_known(sums, "cost_reported_nanousd") && used < size) {
-        human_usd(row_number(sums, "cost_reported_nanousd"), cost);
+    if (row_cost(sums, cost) && used < size)
+        used += (size_t)snprintf(out + used, size - used, ", %s", cost);
+    if (row_unpriced(sums, cost) && used < size)
         snprintf(out + used, size - used, ", %s", cost);
-    }
 }
 
 static void head_show(const json_t *answer)

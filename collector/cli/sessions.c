@@ -9,13 +9,14 @@ static const char help[] =
     "\n"
     "  --search TEXT   only those with TEXT in their id\n"
     "  --from, --to    those that did something then: RFC 3339, Unix milliseconds, -24h, -15m, -7d\n"
-    "  --order ORDER   last, first, tokens, calls, errors, cost; -ORDER: downwards (default: -last)\n"
+    "  --order ORDER   last, first, tokens, calls, errors, cost, cost_reported; -ORDER: downwards\n"
+    "                  (default: -last)\n"
     "  --agent, --model, ...   only these: a,b or !a,b (all but these) or abc*; '' for unknown\n"
     "  --tag NAME=VALUE        likewise\n"
     "  --limit N       50 if not given, 1000 at most\n"
     "  --after CURSOR  goes on where the page before ended, which says the cursor\n"
     "  --json, --csv   for programs\n"
-    "\n"
+    "\n" COST_HELP "\n"
     "  tollgate sessions --from -24h --order=-tokens --limit 10\n"
     "  tollgate sessions --search telegram: --agent researcher\n"
     "  tollgate session s-42\n";
@@ -35,13 +36,14 @@ static void heads_add(struct table *t, bool cost)
 static void note_add(struct table *t, const json_t *row)
 {
     const char *parent = row_text(row, "parent_session_id", NULL);
-    char note[320];
+    char note[320 + CLI_TEXT], unpriced[CLI_TEXT];
 
     if (!parent) {
         cell_note(t, row);
         return;
     }
-    snprintf(note, sizeof note, "beneath %s", parent);
+    row_unpriced(row, unpriced);
+    snprintf(note, sizeof note, "beneath %.300s%s%s", parent, unpriced[0] ? ", " : "", unpriced);
     table_add(t, note);
 }
 
@@ -56,7 +58,7 @@ static void row_add(struct table *t, const json_t *row, bool cost)
     cell_number(t, row, "tokens", human_si);
     cell_rate(t, row, "cache_hit_rate");
     if (cost)
-        cell_number(t, row, "cost_reported_nanousd", human_usd);
+        cell_cost(t, row);
     cell_rate(t, row, "error_rate");
     cell_number(t, row, "messages", human_count);
     note_add(t, row);
@@ -66,10 +68,11 @@ static void show(const json_t *answer)
 {
     json_t *sessions = json_object_get(answer, "sessions");
     bool cost = false;
+    char text[CLI_TEXT];
     struct table t;
 
     for (size_t i = 0; i < json_array_size(sessions); i++)
-        cost = cost || row_known(json_array_get(sessions, i), "cost_reported_nanousd");
+        cost = row_cost(json_array_get(sessions, i), text) || cost;
     table_init(&t, 11 + cost);
     for (unsigned c = 0; c < 4; c++)
         table_left(&t, c);

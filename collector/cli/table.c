@@ -28,20 +28,32 @@ void table_add(struct table *t, const char *text)
     if (t->cells == t->room) {
         t->room = t->room ? 2 * t->room : 64;
         t->cell = must(realloc(t->cell, t->room * sizeof *t->cell));
+        t->code = must(realloc(t->code, t->room * sizeof *t->code));
     }
+    t->code[t->cells] = NULL;
     t->cell[t->cells++] = must(strdup(text));
 }
 
-/* A cell and the gap before it; no blanks at the end of a line. */
-static void cell_print(const struct table *t, size_t at, size_t wide, size_t *pending)
+void table_colour(struct table *t, const char *code)
 {
+    t->code[t->cells - 1] = code;
+}
+
+/* A cell and the gap before it; no blanks at the end of a line. */
+static void cell_print(const struct table *t, size_t at, size_t wide, bool colour, size_t *pending)
+{
+    const char *code = colour ? t->code[at] : NULL;
     size_t column = at % t->columns, pad = wide - human_width(t->cell[at]);
     bool left = t->left[column];
 
     *pending += left ? 0 : pad;
     if (t->cell[at][0]) {
         printf("%*s", (int)*pending, "");
+        if (code)
+            printf("\033[%sm", code);
         human_text(stdout, t->cell[at]);
+        if (code)
+            fputs("\033[0m", stdout);
         *pending = 0;
     }
     *pending += 2 + (left ? pad : 0);
@@ -56,7 +68,7 @@ static void rows_print(const struct table *t, const size_t *wide)
         bool last = (i + 1) % t->columns == 0;
         if (i == 0 && colour)
             fputs("\033[1m", stdout);
-        cell_print(t, i, wide[i % t->columns], &pending);
+        cell_print(t, i, wide[i % t->columns], colour, &pending);
         if (last)
             fputs(colour && i + 1 == t->columns ? "\033[0m\n" : "\n", stdout);
         pending = last ? 0 : pending;
@@ -76,6 +88,7 @@ void table_print(struct table *t)
     for (size_t i = 0; i < t->cells; i++)
         free(t->cell[i]);
     free(t->cell);
+    free(t->code);
     free(t->left);
     free(wide);
     *t = (struct table){ 0 };

@@ -21,6 +21,8 @@ static const char help[] =
     "  --json          one JSON object an event\n"
     "\n"
     "Begins with the next event; ends with an interrupt; waits for a collector that restarts.\n"
+    "A cost is by the collector's prices; with a *: as the gateway reported it, without a price; -: not "
+    "known.\n"
     "\n"
     "  tollgate tail\n"
     "  tollgate tail --kind all --session s-42\n"
@@ -28,7 +30,7 @@ static const char help[] =
 
 static void line_print(const json_t *event, bool as_json)
 {
-    static const int widths[EVENT_COLUMNS] = { 0, 8, 16, 24, 10, 8, 8, 9, 0 };
+    static const int widths[EVENT_COLUMNS] = { 0, 8, 16, 24, 10, 8, 8, 10, 9, 0 };
     char cell[EVENT_COLUMNS][EVENT_CELL];
 
     if (as_json) {

@@ -163,6 +163,7 @@ static void event_details(struct timeline *t, const json_t *event, bool call)
 {
     char text[CLI_TEXT];
 
+    pen_cell(&t->pen, row_cost(event, text) ? text : "", 0, true, NULL);
     pen_cell(&t->pen, row_text(event, "error_type", ""), 0, true, RED);
     if (row_number(event, "partial") > 0)
         pen_cell(&t->pen, "partial", 0, true, YELLOW);
@@ -181,6 +182,7 @@ static void session_details(struct timeline *t, const json_t *session)
     snprintf(text, sizeof text, calls == 1 ? "%s call" : "%s calls", count);
     pen_cell(&t->pen, text, 0, true, NULL);
     pen_cell(&t->pen, row_text(session, "agent_id", ""), 0, true, NULL);
+    pen_cell(&t->pen, row_cost(session, text) ? text : "", 0, true, NULL);
 }
 
 static void row_print(struct timeline *t, const struct timeline_row *row)

@@ -23,7 +23,7 @@ static const char help[] =
     "  --agent, --model, ...   only these: a,b or !a,b (all but these) or abc*; '' for unknown\n"
     "  --tag NAME=VALUE        likewise\n"
     "  --json, --csv   for programs\n"
-    "\n"
+    "\n" COST_HELP "\n"
     "  tollgate usage --by agent,model --from -24h\n"
     "  tollgate usage --by model --top 5 --order=-completion_tokens --compare --from -7d\n"
     "  tollgate usage --by status --bucket day --tz Europe/Berlin --from -7d --provider anthropic\n"
@@ -45,7 +45,7 @@ static const struct sum_column {
     { "calls", "CALLS", human_count },
     { "prompt_tokens", "PROMPT", human_si },
     { "completion_tokens", "COMPLETION", human_si },
-    { "cost_reported_nanousd", "COST", human_usd },
+    { "cost_nanousd", "COST", human_usd },
 };
 enum { SUM_CALLS, SUM_PROMPT, SUM_COMPLETION, SUM_COST };
 
@@ -68,7 +68,12 @@ static void sum_cell(struct report *r, const json_t *row, int sum)
     const char *name = sums[sum].name;
     char text[CLI_TEXT] = "-";
 
-    cell_number(&r->table, row, name, sums[sum].human);
+    if (sum != SUM_COST)
+        cell_number(&r->table, row, name, sums[sum].human);
+    else
+        cell_cost(&r->table, row);
+    if (sum == SUM_COST && !row_known(row, name) && !row_known(before, name))
+        name = "cost_reported_nanousd";
     if (!r->compare)
         return;
     if (comparable(row, name) && comparable(before, name))
@@ -151,12 +156,12 @@ static void report_init(struct report *r, const json_t *answer)
 {
     json_t *totals = json_object_get(answer, "totals"), *before = json_object_get(totals, "previous");
     const char *tz = row_text(answer, "tz", "UTC");
+    char cost[CLI_TEXT];
 
     *r = (struct report){ .by = json_object_get(answer, "group_by"),
                           .every = json_string_value(json_object_get(answer, "bucket")),
                           .zone = strcmp(tz, "UTC") != 0 ? zone_open(tz) : NULL,
-                          .cost = row_known(totals, "cost_reported_nanousd") ||
-                                  row_known(before, "cost_reported_nanousd"),
+                          .cost = row_cost(totals, cost) || row_cost(before, cost),
                           .compare = json_is_object(before) };
     unsigned names = (unsigned)json_array_size(r->by) + (r->every != NULL);
     table_init(&r->table, names + 7 + r->cost + (r->compare ? 3u + r->cost : 0));

@@ -11,9 +11,11 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "../base/zone.h"
-
 #include "../base/paths.h"
+#include "../base/zone.h"
+#include "../govern/duration.h"
+#include "config_govern.h"
+#include "yaml_json.h"
 
 enum key_type { KEY_TEXT, KEY_NUMBER, KEY_DURATION, KEY_CHOICE, KEY_ENDPOINTS, KEY_ADDRESS, KEY_ZONE };
 
@@ -83,6 +85,14 @@ static const struct key keys[] = {
       "by day; at least as long as quarter" },
     { "retention", "session", KEY_DURATION, true, AT(keep_session), 400 * DAY, SECOND, CONFIG_FOREVER, NULL,
       "totals of a session, from its last event on; at least as long as its events" },
+    { "estimate", "prompt_tokens", KEY_NUMBER, false, AT(estimate_prompt_tokens), 8192, 0, 100000000, NULL,
+      "what an admission reserves where nothing is known of the call" },
+    { "estimate", "completion_tokens", KEY_NUMBER, false, AT(estimate_completion_tokens), 4096, 0, 100000000,
+      NULL, "so for the answer, where neither the call nor its model has a limit" },
+    { "reservations", "ttl", KEY_DURATION, false, AT(reservation_ttl_ms), 10 * MINUTE, SECOND, DAY, NULL,
+      "how long one holds if its publisher does not say" },
+    { "reservations", "open", KEY_NUMBER, false, AT(reservations_open), 100000, 1, 10000000, NULL,
+      "at once; over it an admission is told to ask again" },
     { "log", "level", KEY_CHOICE, true, AT(log_level), 0, 0, 0, "error|warn|info|debug", "" },
 };
 #define KEYS (sizeof keys / sizeof *keys)
@@ -117,6 +127,11 @@ void config_default(struct config *c)
     snprintf(c->log_level, sizeof c->log_level, "info");
 }
 
+void config_fini(struct config *c)
+{
+    config_govern_free(c);
+}
+
 /* ------------------------------------------------------------------ reading */
 
 struct parse {
@@ -141,14 +156,9 @@ static int fault_at(struct parse *p, const yaml_node_t *at, const char *what)
     return -1;
 }
 
-static const char *scalar(const yaml_node_t *n)
-{
-    return n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
-}
-
 static int read_number(struct parse *p, const struct key *k, const yaml_node_t *n)
 {
-    const char *text = scalar(n);
+    const char *text = yaml_text(n);
     char expected[80], *end = NULL;
     long long v = 0;
 
@@ -166,62 +176,34 @@ static int read_number(struct parse *p, const struct key *k, const yaml_node_t *
 
 /* ------------------------------------------------------------------ durations */
 
-static const struct {
-    char letter;
-    int64_t ms;
-} units[] = { { 'd', DAY }, { 'h', HOUR }, { 'm', MINUTE }, { 's', SECOND } };
-#define UNITS (sizeof units / sizeof *units)
-
-#define DURATION_MAX  (36500 * DAY)
-#define DURATION_TEXT 32
-
-/* "forever" or a whole number and a unit. */
 static bool parse_duration(const char *text, int64_t *out)
 {
-    char *end;
-
-    if (strcmp(text, "forever") == 0) {
-        *out = CONFIG_FOREVER;
-        return true;
-    }
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    for (size_t i = 0; i < UNITS; i++)
-        if (end[0] == units[i].letter && end[1] == '\0' && errno == 0 && n <= DURATION_MAX / units[i].ms) {
-            *out = n * units[i].ms;
-            return true;
-        }
-    return false;
+    if (strcmp(text, "forever") != 0)
+        return duration_parse(text, out);
+    *out = CONFIG_FOREVER;
+    return true;
 }
 
-/* In the largest unit that says it exactly. */
-static void duration_text(int64_t ms, char out[DURATION_TEXT])
+static void print_duration(int64_t ms, char out[DURATION_TEXT_MAX])
 {
-    size_t i = 0;
-
-    if (ms == CONFIG_FOREVER) {
-        snprintf(out, DURATION_TEXT, "forever");
-        return;
-    }
-    while (i + 1 < UNITS && ms % units[i].ms != 0)
-        i++;
-    snprintf(out, DURATION_TEXT, "%lld%c", (long long)(ms / units[i].ms), units[i].letter);
+    if (ms == CONFIG_FOREVER)
+        snprintf(out, DURATION_TEXT_MAX, "forever");
+    else
+        duration_text(ms, out);
 }
 
 static int read_duration(struct parse *p, const struct key *k, const yaml_node_t *n)
 {
-    const char *text = scalar(n);
-    char expected[120], min[DURATION_TEXT], max[DURATION_TEXT];
+    const char *text = yaml_text(n);
+    char expected[120], min[DURATION_TEXT_MAX], max[DURATION_TEXT_MAX];
     int64_t ms;
 
     if (text != NULL && parse_duration(text, &ms) && ms >= k->min && ms <= k->max) {
         *number_of(p->config, k) = ms;
         return 0;
     }
-    duration_text(k->min, min);
-    duration_text(k->max, max);
+    print_duration(k->min, min);
+    print_duration(k->max, max);
     if (k->max == CONFIG_FOREVER)
         snprintf(expected, sizeof expected, "a duration (90d, 12h, 15m, 30s) from %s to 36500d, or forever",
                  min);
@@ -292,7 +274,7 @@ static bool is_zone(const char *name)
 
 static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
 {
-    const char *text = scalar(n);
+    const char *text = yaml_text(n);
     char host[CONFIG_TEXT_MAX];
     uint16_t port;
 
@@ -322,7 +304,7 @@ static bool is_local_endpoint(const char *text)
 
 static int read_endpoint(struct parse *p, const struct key *k, const yaml_node_t *n)
 {
-    const char *text = scalar(n);
+    const char *text = yaml_text(n);
 
     if (text == NULL || strlen(text) >= CONFIG_TEXT_MAX || !is_local_endpoint(text))
         return fault(p, n, k, text != NULL ? text : "(a list or a map)",
@@ -381,6 +363,8 @@ static void list_names(const char *section, char *out, size_t size)
         n += more > 0 && (size_t)more < size - n ? (size_t)more : 0;
         last = name;
     }
+    if (section == NULL)
+        snprintf(out + n, size - n, ", %s", CONFIG_GOVERN_SECTIONS);
 }
 
 static int unknown_key(struct parse *p, const yaml_node_t *at, const char *section, const char *name)
@@ -398,11 +382,11 @@ static int check_names(struct parse *p, const yaml_node_t *map)
 {
     for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
         const yaml_node_t *a = yaml_document_get_node(&p->document, i->key);
-        if (scalar(a) == NULL)
+        if (yaml_text(a) == NULL)
             return fault_at(p, a, "a key was expected");
         for (yaml_node_pair_t *j = map->data.mapping.pairs.start; j < i; j++) {
-            const char *earlier = scalar(yaml_document_get_node(&p->document, j->key));
-            if (strcmp(earlier, scalar(a)) == 0)
+            const char *earlier = yaml_text(yaml_document_get_node(&p->document, j->key));
+            if (strcmp(earlier, yaml_text(a)) == 0)
                 return fault_at(p, a, "a key that was given before");
         }
     }
@@ -417,9 +401,9 @@ static int read_section(struct parse *p, const char *section, const yaml_node_t 
         return -1;
     for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
         const yaml_node_t *name = yaml_document_get_node(&p->document, i->key);
-        const struct key *k = find_key(section, scalar(name));
+        const struct key *k = find_key(section, yaml_text(name));
         if (k == NULL)
-            return unknown_key(p, name, section, scalar(name));
+            return unknown_key(p, name, section, yaml_text(name));
         if (read_key(p, k, yaml_document_get_node(&p->document, i->value)) != 0)
             return -1;
     }
@@ -439,11 +423,12 @@ static int read_root(struct parse *p)
     for (yaml_node_pair_t *i = root->data.mapping.pairs.start; i < root->data.mapping.pairs.top; i++) {
         const yaml_node_t *name = yaml_document_get_node(&p->document, i->key);
         const yaml_node_t *value = yaml_document_get_node(&p->document, i->value);
-        if (find_key(scalar(name), NULL) == NULL)
-            return unknown_key(p, name, NULL, scalar(name));
-        if (scalar(value) != NULL && value->data.scalar.length == 0)
-            continue; /* "log:" with nothing under it */
-        if (read_section(p, scalar(name), value) != 0)
+        bool is_list = config_govern_has(yaml_text(name));
+        if (!is_list && find_key(yaml_text(name), NULL) == NULL)
+            return unknown_key(p, name, NULL, yaml_text(name));
+        if (is_list || (yaml_text(value) != NULL && value->data.scalar.length == 0))
+            continue; /* "log:" with nothing under it; lists have their turn when the rest is known */
+        if (read_section(p, yaml_text(name), value) != 0)
             return -1;
     }
     return 0;
@@ -491,14 +476,21 @@ static int check_token(struct parse *p)
 static int check_order(struct parse *p, const char *coarser, const char *finer)
 {
     const struct key *k = find_key("retention", coarser), *other = find_key("retention", finer);
-    char what[256], own[DURATION_TEXT], least[DURATION_TEXT];
+    char what[256], own[DURATION_TEXT_MAX], least[DURATION_TEXT_MAX];
 
     if (*number_of(p->config, k) >= *number_of(p->config, other))
         return 0;
-    duration_text(*number_of(p->config, k), own);
-    duration_text(*number_of(p->config, other), least);
+    print_duration(*number_of(p->config, k), own);
+    print_duration(*number_of(p->config, other), least);
     snprintf(what, sizeof what, "\"%s\" where at least %s, as retention.%s, was expected", own, least, finer);
     return fault_together(p, k, other, what);
+}
+
+static int read_lists(struct parse *p)
+{
+    struct config_source source = { p->name, &p->document, p->error };
+
+    return config_govern_read(&source, p->config);
 }
 
 static int check_together(struct parse *p)
@@ -537,13 +529,15 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
         yaml_parser_delete(&parser);
         return -1;
     }
-    rc = read_root(&p) != 0 ? -1 : check_together(&p);
+    rc = read_root(&p) != 0 || check_together(&p) != 0 ? -1 : read_lists(&p);
     yaml_document_delete(&p.document);
     yaml_parser_delete(&parser);
-    if (rc == 0)
+    if (rc == 0) {
         *c = wanted;
-    else
+    } else {
+        config_fini(&wanted);
         one_line(error);
+    }
     return rc;
 }
 
@@ -574,38 +568,24 @@ out:
 
 /* ----------------------------------------------------------------- printing */
 
-static void print_text(const char *text, FILE *out)
-{
-    fputc('"', out);
-    for (const unsigned char *s = (const unsigned char *)text; *s != '\0'; s++) {
-        if (*s == '"' || *s == '\\')
-            fprintf(out, "\\%c", *s);
-        else if (*s < 0x20 || *s == 0x7f)
-            fprintf(out, "\\x%02x", *s);
-        else
-            fputc(*s, out);
-    }
-    fputc('"', out);
-}
-
 static void print_value(struct config *c, const struct key *k, FILE *out)
 {
     if (k->type == KEY_NUMBER) {
         fprintf(out, "%lld", (long long)*number_of(c, k));
     } else if (k->type == KEY_DURATION) {
-        char text[DURATION_TEXT];
-        duration_text(*number_of(c, k), text);
+        char text[DURATION_TEXT_MAX];
+        print_duration(*number_of(c, k), text);
         fputs(text, out);
     } else if (k->type == KEY_ENDPOINTS) {
         for (int64_t i = 0; i < c->event_endpoints; i++) {
             fputs(i == 0 ? "[" : ", ", out);
-            print_text(c->events[i], out);
+            yaml_print_text(c->events[i], out);
         }
         fputc(']', out);
     } else if (k->type == KEY_CHOICE) {
         fputs(text_of(c, k), out);
     } else {
-        print_text(text_of(c, k), out);
+        yaml_print_text(text_of(c, k), out);
     }
 }
 
@@ -623,6 +603,7 @@ void config_print(const struct config *config, FILE *out)
         print_value(&c, &keys[i], out);
         fprintf(out, keys[i].help[0] != '\0' ? "  # %s\n" : "%s\n", keys[i].help);
     }
+    config_govern_print(&c, out);
 }
 
 /* ---------------------------------------------------------------- reloading */
@@ -641,7 +622,7 @@ static bool is_equal(struct config *a, struct config *b, const struct key *k)
     return true;
 }
 
-void config_reload(struct config *running, const struct config *wanted)
+void config_reload(struct config *running, struct config *wanted)
 {
     struct config from = *wanted;
 
@@ -652,6 +633,7 @@ void config_reload(struct config *running, const struct config *wanted)
         memcpy(text_of(running, &keys[i]), text_of(&from, &keys[i]),
                is_number ? sizeof(int64_t) : CONFIG_TEXT_MAX);
     }
+    config_govern_swap(running, wanted);
 }
 
 int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size)

@@ -19,11 +19,13 @@
 #include "../base/log.h"
 #include "../base/paths.h"
 #include "../base/zone.h"
+#include "../govern/office.h"
 #include "../http/server.h"
 #include "../ingest/post.h"
 #include "../ingest/socket.h"
 #include "../writer/writer.h"
 #include "config.h"
+#include "governing.h"
 #include "measures.h"
 #include "selftest.h"
 
@@ -36,6 +38,9 @@ struct daemon {
     const char *config_path; /* NULL: no file */
     struct config config;
     struct zone *zone;
+    struct governing governing;
+    struct board_stand *stand;
+    struct office office;
     struct retention_ages ages;
     struct counters counters;
     struct ticker commits;
@@ -88,6 +93,11 @@ static uint64_t hook_commit_wait(void *arg, uint64_t seen, int timeout_ms)
     return (uint64_t)count_get(&d->counters.commits);
 }
 
+static int hook_govern(void *arg, const char *op, const json_t *request, json_t **answer)
+{
+    return office_ask(&((struct daemon *)arg)->office, op, request, answer);
+}
+
 /* ------------------------------------------------------------------ starting */
 
 /* The socket's directory must be ours alone: whoever can write there can stand in for us. */
@@ -132,6 +142,7 @@ static int start_writer(struct daemon *d, char *error)
         .path = c->database,
         .synchronous = c->synchronous,
         .stream_days = c->stream_days,
+        .stand = d->stand,
         .journal = { .past_ms = c->past_days * DAY_MS,
                      .future_ms = c->future_minutes * 60 * SECOND_MS,
                      .quarantine_rows = c->quarantine_rows,
@@ -143,17 +154,32 @@ static int start_writer(struct daemon *d, char *error)
         snprintf(error, STORE_ERROR_MAX, "%.60s: this time zone cannot be read", c->zone);
         return -1;
     }
+    if (governing_init(&d->governing, c, error) != 0)
+        return -1;
+    options.journal.prices = d->governing.prices;
+    struct ledger_options governing = { .prices = d->governing.prices,
+                                        .prompt_tokens = c->estimate_prompt_tokens,
+                                        .completion_tokens = c->estimate_completion_tokens,
+                                        .ttl_ms = c->reservation_ttl_ms,
+                                        .open_max = c->reservations_open,
+                                        .zone = c->zone };
+    options.journal.governing = &governing;
     set_ages(d);
     if (paths_make_parents(c->database) != 0) {
         snprintf(error, STORE_ERROR_MAX, "%.300s: %s", c->database, strerror(errno));
         return -1;
     }
-    return writer_start(&options, d->queue, &d->counters, &d->commits, error, &d->writer);
+    if (writer_start(&options, d->queue, &d->counters, &d->commits, error, &d->writer) != 0)
+        return -1;
+    if (governing_give(&d->governing, c, d->queue))
+        return 0;
+    snprintf(error, STORE_ERROR_MAX, "%.300s: the budgets cannot be written", c->database);
+    return -1;
 }
 
 static int start_socket(struct daemon *d, char *error)
 {
-    struct socket_options options = { .endpoint_count = (int)d->config.event_endpoints };
+    struct socket_options options = { .endpoint_count = (int)d->config.event_endpoints, .stand = d->stand };
 
     for (int i = 0; i < options.endpoint_count; i++) {
         options.endpoints[i] = d->config.events[i];
@@ -185,7 +211,7 @@ static int start_http(struct daemon *d, char *error)
         .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
         .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
-        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait },
+        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern },
     };
 
     if (!config_split_address(d->config.http, host, sizeof host, &options.port))
@@ -200,8 +226,9 @@ static int start(struct daemon *d)
 {
     char error[STORE_ERROR_MAX] = "no memory";
 
-    d->queue = queue_new((size_t)d->config.queue_events);
-    if (d->queue != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
+    d->office.queue = d->queue = queue_new((size_t)d->config.queue_events);
+    d->stand = board_stand_new();
+    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
         start_http(d, error) == 0)
         return 0;
     fprintf(stderr, "tollgated: %s\n", error);
@@ -220,6 +247,9 @@ static void stop(struct daemon *d)
     socket_free(d->socket);
     queue_free(d->queue);
     zone_close(d->zone);
+    governing_fini(&d->governing);
+    board_stand_free(d->stand);
+    config_fini(&d->config);
 }
 
 /* ------------------------------------------------------------------- running */
@@ -255,11 +285,12 @@ static void reload(struct daemon *d)
     }
     config_reload(&d->config, &wanted);
     set_ages(d);
-    log_set_level((enum log_level)log_level_code(wanted.log_level));
+    log_set_level((enum log_level)log_level_code(d->config.log_level));
     if (config_frozen(&d->config, &wanted, frozen, sizeof frozen) > 0)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
     else
         log_info("reload", "log_level=%s", wanted.log_level);
+    governing_reload(&d->governing, &d->config, &wanted, d->queue);
 }
 
 /* Until TERM or INT. While the self-test runs, its socket is waited for instead of the signals. */
@@ -381,12 +412,14 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     config_default(&d.config);
+    config_judge_prices = governing_judge_prices;
     if (d.config_path != NULL && config_read(d.config_path, &d.config, error) != 0) {
         fprintf(stderr, "tollgated: %s\n", error);
         return 2;
     }
     if (check) {
         config_print(&d.config, stdout);
+        config_contradictions(&d.config, "tollgated: ", stderr);
         return 0;
     }
     mallopt(M_ARENA_MAX, 2);            /* else each of a few hundred threads may keep memory of its own */

@@ -6,12 +6,15 @@
 #ifndef COLLECTOR_BUDGET_H
 #define COLLECTOR_BUDGET_H
 
+#include "../base/money.h"
 #include "scope.h"
 #include "window.h"
 
 #define BUDGET_NAME_MAX   64 /* bytes: letters, digits, . _ - */
 #define BUDGET_PER_MAX    4
 #define BUDGET_ALERTS_MAX 16
+#define BUDGET_TEXT_MAX   255 /* bytes of a model or lane to use */
+#define BUDGET_DELAY_MAX  ((int64_t)3600 * 1000)
 #define BUDGETS_MAX       10000
 
 enum unit { UNIT_NONE, UNIT_USD, UNIT_TOKENS, UNIT_CALLS }; /* usd: nano-dollars. As on the wire */
@@ -33,7 +36,7 @@ struct budget {
     enum unit unit;
     int64_t limit; /* in unit, above 0 */
     struct window window;
-    struct zone *zone;                /* owned; NULL where the window has none */
+    const struct zone *zone;          /* shared, for ever; NULL where the window has none */
     uint8_t alert[BUDGET_ALERTS_MAX]; /* percent of the limit, 1 to 100, upwards */
     unsigned alerts;
     enum action action;         /* at the limit; ACTION_WARN is called "alert" in definitions */
@@ -51,9 +54,11 @@ struct budget {
  * "alerts": [50, 80], "action": "alert|downgrade|delay|block", "use": {"model": ..., "lane": ...}, "delay":
  * "30s", "strict": false, "on_error": "open|closed", "counts_from": "window|now|2026-11-01T00:00:00Z",
  * "shadow": false} name, limit and window are needed; the rest has the defaults: everything; all together;
- * usd; zone (borrowed for the call); [50, 80, 100]; block; open; window; false. WINDOW_SESSION implies per
- * session (or root_session, where per says so). On success *out is owned by the caller; on failure -1, *fault
- * says why, *out is untouched. */
+ * the limit's unit; zone (borrowed for the call); [50, 80, 100]; block; open; window; false. null is not
+ * given. WINDOW_SESSION implies per session (or root_session, where per says so): it is then the first of
+ * per. A downgrade needs use, a delay needs delay, the others have none; timezone is for calendar windows
+ * only. On success *out is owned by the caller; on failure -1, *fault says why, *out is untouched. Any
+ * thread. */
 int budget_parse(const json_t *definition, const char *zone, struct budget **out, struct fault *fault);
 void budget_free(struct budget *b); /* NULL is fine */
 
@@ -65,22 +70,29 @@ json_t *budget_json(const struct budget *b);
  * with what was counted. */
 bool budget_counts_alike(const struct budget *a, const struct budget *b);
 
-/* True: no call could satisfy both as they stand (as: the same calls and window, one blocks below the limit
- * at which the other downgrades, so that the other never acts). why: one sentence that names both. */
+/* True: as they stand, one of the two can never act, or nobody can say what they mean together. why: one
+ * sentence that names both. Certain cases only; neither is a shadow, both count in the same unit, windows and
+ * zone, from the same time (not COUNTS_NOW, which may be two):
+ *   - each call of one (B) counts in the other (A) too (each condition and each `per` of A is one of B's),
+ *     A's limit is not above B's, and A's action is the harder one: B's downgrade or delay is never seen
+ *   - both count exactly the same, downgrade at the same limit, and say to use different things */
 bool budgets_contradict(const struct budget *a, const struct budget *b, char *why, size_t size);
 
 /* The key of the cell in which a call counts: the values of `per`, each one's bytes after its length (LEB128
- * of length
- * + 1; 0: unknown). Returns the length; 0: without per, or, *fits false, longer than BUDGET_KEY_MAX. */
-#define BUDGET_KEY_MAX 1100
+ * of length + 1; 0: unknown). Returns the length, 0 without per. A value has at most 255 bytes, as on the
+ * wire; what is longer is cut. */
+#define BUDGET_KEY_MAX (BUDGET_PER_MAX * (255 + 2))
 size_t budget_key(const struct budget *b, const struct subject *who, uint8_t key[BUDGET_KEY_MAX]);
 
 /* The key for people: "researcher", "researcher, gpt-5", "(unknown)", or "" without per. */
 void budget_key_text(const struct budget *b, const uint8_t *key, size_t len, char *out, size_t size);
 
-/* An amount of unit: "$5.00", "200,000 tokens", "100 calls"; and the other way round: "5 usd", "$5", "200k
- * tokens", "1.5m tokens", "100 calls" or a bare number with the unit in *unit (UNIT_NONE: a unit is needed).
- * False: it is none. */
+/* An amount of unit: "$5.00", "200,000 tokens", "100 calls"; and the other way round: "5 usd", "$5",
+ * "$1,000.50", "200k tokens", "1.5m tokens", "100 calls" or a bare number with the unit in *unit (UNIT_NONE:
+ * a unit is needed). Exact: at most 9 decimals of usd, whole tokens and calls; k, m, b (thousand, million,
+ * milliard) for these only. From 0 to AMOUNT_MAX. False: it is none, or of another unit than *unit; both are
+ * then untouched. */
+#define AMOUNT_MAX  NANOUSD_MAX
 #define AMOUNT_TEXT 48
 void amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT]);
 bool amount_parse(const char *text, enum unit *unit, int64_t *out);

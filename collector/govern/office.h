@@ -26,6 +26,10 @@
  * author                              {ended: n}; 404 audit            {limit, before: id} {audit: [{id,
  * ts_ms, author, what, detail: {}}]} the newest first
  *
+ * reprice          {from_ms, to_ms, model, dry_run, budgets, author}           RUN, which has begun; 409
+ * repricing        {}                                                          RUN, the last one
+ *
+ * RUN      see repricer_report in writer/repricer.h
  * BUDGET   {name, id, origin: "file|api", definition: {}, since_ms, counts_from_ms, counting: bool (the past
  * is still being added), unit, limit, accounts: n (in the running window), cells: [CELL] (the nearest to its
  * limit first)} CELL     {key: text, window_start_ms, window_end_ms or null, spent, reserved, presumed, limit
@@ -39,11 +43,17 @@
 #define COLLECTOR_OFFICE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
+
+#include "../base/queue.h"
 
 /* Any thread; blocks until the writer has answered. Returns the HTTP status: 200; 400 with a problem document
  * naming the field; 404, 409; 503 while the store cannot write or the queue is full. *answer is a new
  * reference, never NULL but without memory. request is borrowed. */
-struct office;
+struct office {
+    struct queue *queue; /* borrowed: the writer's */
+    _Atomic int asking;
+};
 int office_ask(struct office *o, const char *op, const json_t *request, json_t **answer);
 
 #endif

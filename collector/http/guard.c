@@ -59,13 +59,13 @@ static bool authorised(const struct request *r)
     return guard_token(header + 7, r->server->token);
 }
 
-/* A browser tells which page a POST comes from; only pages of this very server may. */
+/* A browser tells which page a change comes from; only pages of this very server may. */
 static bool origin_own(const char *origin, const char *host)
 {
     return strncmp(origin, "http://", 7) == 0 && host && strcasecmp(origin + 7, host) == 0;
 }
 
-int guard_request(const struct request *r, bool post, struct problem *p)
+int guard_request(const struct request *r, struct problem *p)
 {
     const char *host = request_header(r, MHD_HTTP_HEADER_HOST),
                *origin = request_header(r, MHD_HTTP_HEADER_ORIGIN);
@@ -75,7 +75,7 @@ int guard_request(const struct request *r, bool post, struct problem *p)
     if (!r->server->token && host && !guard_host(host, r->server->address))
         return problem_set(
             p, 403, "the Host header is not this machine's; without a token only local names are served");
-    if (post && origin && !origin_own(origin, host))
-        return problem_set(p, 403, "events are not taken from other sites' pages");
+    if (r->method != METHOD_GET && origin && !origin_own(origin, host))
+        return problem_set(p, 403, "nothing is taken from other sites' pages");
     return 0;
 }

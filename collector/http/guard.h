@@ -18,6 +18,6 @@ bool guard_host(const char *host, const char *address);
 bool guard_token(const char *given, const char *token);
 
 /* 0, or -1 and *p filled: 401 without the token, 403 from a foreign page. */
-int guard_request(const struct request *r, bool post, struct problem *p);
+int guard_request(const struct request *r, struct problem *p);
 
 #endif

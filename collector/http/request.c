@@ -131,8 +131,11 @@ void answer_response(struct request *r, int status, const char *content_type, st
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (status == 401)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"tollgate\"");
-    if (status == 405 && r->route)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, route_allow(r->route));
+    if (status == 405 && r->route) {
+        char allow[ROUTE_ALLOW_MAX];
+        route_allow(r->route, allow);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+    }
     if (status == 503)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (r->next[0])
@@ -174,7 +177,7 @@ void answer_problem(struct request *r, const struct problem *p)
     text_key_int(&t, "status", p->status);
     text_key_str(&t, "detail", p->detail);
     if (p->parameter[0]) {
-        text_key_str(&t, "parameter", p->parameter);
+        text_key_str(&t, p->of_body ? "field" : "parameter", p->parameter);
         text_key_str(&t, "value", p->value);
         text_key_str(&t, "expected", p->expected);
     }

@@ -44,11 +44,15 @@ struct request_param {
     const char *name, *value; /* borrowed from the connection; value is never NULL */
 };
 
+enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHODS };
+
 struct request {
     struct http_server *server;
     struct MHD_Connection *connection;
+    enum method method;        /* METHODS: one that no route has */
     const struct route *route; /* NULL: no such path */
     const char *rest;          /* what the path has in the place of {id}; borrowed from the connection */
+    size_t rest_len;           /* bytes of it; more may follow */
     struct text body;
     size_t body_seen; /* bytes that came, kept or not */
     struct request_param param[REQUEST_PARAMS_MAX];

@@ -6,7 +6,6 @@
 
 #include "../query/field.h"
 
-static const char *const no_params[] = { NULL };
 static const char *const usage_params[] = { "from", "to",      "bucket", "tz",     "group_by", "order",
                                             "top",  "compare", "limit",  "format", NULL };
 static const char *const events_params[] = { "kind",  "from",   "to",   "order",      "limit",
@@ -17,62 +16,126 @@ static const char *const session_params[] = { "source", "limit", "after", NULL }
 static const char *const rows_params[] = { "from", "to", "order", "limit", "format", NULL };
 static const char *const stream_params[] = { "kind", "after", NULL };
 static const char *const post_params[] = { "source", NULL };
+static const char *const budgets_params[] = { "cells", NULL };
+static const char *const explain_params[] = { "key", "limit", NULL };
+static const char *const limit_params[] = { "limit", NULL };
+static const char *const all_params[] = { "all", NULL };
+static const char *const resume_params[] = { "field", "value", NULL };
+static const char *const audit_params[] = { "limit", "before", NULL };
+
+#define GET(x)    [METHOD_GET] = (x)
+#define POST(x)   [METHOD_POST] = (x)
+#define PUT(x)    [METHOD_PUT] = (x)
+#define DELETE(x) [METHOD_DELETE] = (x)
 
 static const struct route routes[] = {
     { .path = "/v1/usage",
       .fields = true,
       .fields_end = FIELD_SESSION_END,
-      .params = usage_params,
-      .get = show_usage },
+      .params = { GET(usage_params) },
+      .run = { GET(show_usage) } },
     { .path = "/v1/events",
       .fields = true,
       .fields_end = FIELDS,
-      .params = events_params,
-      .post_params = post_params,
-      .get = show_events,
-      .post = take_events },
+      .params = { GET(events_params), POST(post_params) },
+      .run = { GET(show_events), POST(take_events) } },
     { .path = "/v1/sessions",
       .fields = true,
       .fields_end = FIELD_SESSION_END,
-      .params = sessions_params,
-      .get = show_sessions },
-    { .path = "/v1/sessions/{id}", .params = session_params, .get = show_session },
+      .params = { GET(sessions_params) },
+      .run = { GET(show_sessions) } },
+    { .path = "/v1/sessions/{id}", .params = { GET(session_params) }, .run = { GET(show_session) } },
     { .path = "/v1/agents",
       .fields = true,
       .fields_end = FIELD_DIMS_END,
-      .params = rows_params,
-      .get = show_agents },
+      .params = { GET(rows_params) },
+      .run = { GET(show_agents) } },
     { .path = "/v1/models",
       .fields = true,
       .fields_end = FIELD_DIMS_END,
-      .params = rows_params,
-      .get = show_models },
+      .params = { GET(rows_params) },
+      .run = { GET(show_models) } },
     { .path = "/v1/stream",
       .fields = true,
       .fields_end = FIELDS,
-      .params = stream_params,
-      .get = show_stream },
-    { .path = "/healthz", .open = true, .params = no_params, .get = show_health },
-    { .path = "/readyz", .params = no_params, .get = show_ready },
-    { .path = "/version", .params = no_params, .get = show_version },
-    { .path = "/metrics", .params = no_params, .get = show_metrics },
+      .params = { GET(stream_params) },
+      .run = { GET(show_stream) } },
+    { .path = "/v1/budgets", .params = { GET(budgets_params) }, .run = { GET(take_govern) } },
+    /* before the next one, whose name would be anything */
+    { .path = "/v1/budgets/{name}/explain", .params = { GET(explain_params) }, .run = { GET(show_explain) } },
+    { .path = "/v1/budgets/{name}",
+      .params = { GET(budgets_params) },
+      .run = { GET(take_govern), PUT(take_govern), DELETE(take_govern) } },
+    { .path = "/v1/policies", .run = { GET(take_govern) } },
+    { .path = "/v1/check", .run = { POST(take_govern) } },
+    { .path = "/v1/admit", .run = { POST(take_govern) } },
+    { .path = "/v1/settle", .run = { POST(take_govern) } },
+    { .path = "/v1/renew", .run = { POST(take_govern) } },
+    { .path = "/v1/reservations", .params = { GET(limit_params) }, .run = { GET(take_govern) } },
+    { .path = "/v1/allowances",
+      .params = { GET(all_params) },
+      .run = { GET(take_govern), POST(take_govern) } },
+    { .path = "/v1/allowances/{id}", .run = { DELETE(take_govern) } },
+    { .path = "/v1/pauses",
+      .params = { GET(all_params), DELETE(resume_params) },
+      .run = { GET(take_govern), POST(take_govern), DELETE(take_govern) } },
+    { .path = "/v1/pauses/{id}", .run = { DELETE(take_govern) } },
+    { .path = "/v1/reprice", .run = { GET(take_govern), POST(take_govern) } },
+    { .path = "/v1/audit", .params = { GET(audit_params) }, .run = { GET(take_govern) } },
+    { .path = "/healthz", .open = true, .run = { GET(show_health) } },
+    { .path = "/readyz", .run = { GET(show_ready) } },
+    { .path = "/version", .run = { GET(show_version) } },
+    { .path = "/metrics", .run = { GET(show_metrics) } },
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 _Static_assert(ROUTES < METRICS_ROUTES, "no room to count every route");
 
 const char *route_names[METRICS_ROUTES] = {
-    "/v1/usage",  "/v1/events", "/v1/sessions", "/v1/sessions/{id}",
-    "/v1/agents", "/v1/models", "/v1/stream",   "/healthz",
-    "/readyz",    "/version",   "/metrics",     [METRICS_ROUTES - 1] = "other"
+    "/v1/usage",          "/v1/events",      "/v1/sessions",
+    "/v1/sessions/{id}",  "/v1/agents",      "/v1/models",
+    "/v1/stream",         "/v1/budgets",     "/v1/budgets/{name}/explain",
+    "/v1/budgets/{name}", "/v1/policies",    "/v1/check",
+    "/v1/admit",          "/v1/settle",      "/v1/renew",
+    "/v1/reservations",   "/v1/allowances",  "/v1/allowances/{id}",
+    "/v1/pauses",         "/v1/pauses/{id}", "/v1/reprice",
+    "/v1/audit",          "/healthz",        "/readyz",
+    "/version",           "/metrics",        [METRICS_ROUTES - 1] = "other"
 };
 
-const struct route *route_find(const char *path, const char **rest)
+static const char *const method_names[METHODS] = { "GET", "POST", "PUT", "DELETE" };
+
+enum method method_code(const char *name)
+{
+    int m = 0;
+
+    if (strcmp(name, MHD_HTTP_METHOD_HEAD) == 0)
+        return METHOD_GET;
+    while (m < METHODS && strcmp(name, method_names[m]) != 0)
+        m++;
+    return (enum method)m;
+}
+
+/* Whether the path is the route's; then *rest and *len are what stands in the place of its {name}. */
+static bool route_fits(const struct route *route, const char *path, const char **rest, size_t *len)
+{
+    const char *brace = strchr(route->path, '{'), *end = brace ? strchr(brace, '}') + 1 : NULL;
+    size_t before = brace ? (size_t)(brace - route->path) : 0, after = end ? strlen(end) : 0;
+    size_t all = strlen(path);
+
+    if (!brace)
+        return strcmp(route->path, path) == 0;
+    if (all <= before + after || strncmp(route->path, path, before) != 0 ||
+        strcmp(path + all - after, end) != 0)
+        return false;
+    *rest = path + before;
+    *len = all - before - after;
+    return true;
+}
+
+const struct route *route_find(const char *path, const char **rest, size_t *rest_len)
 {
     for (size_t i = 0; i < ROUTES; i++) {
-        const char *brace = strchr(routes[i].path, '{');
-        size_t len = brace ? (size_t)(brace - routes[i].path) : 0;
-        *rest = path + len;
-        if (brace ? strncmp(routes[i].path, path, len) == 0 && path[len] : strcmp(routes[i].path, path) == 0)
+        if (route_fits(&routes[i], path, rest, rest_len))
             return &routes[i];
     }
     return NULL;
@@ -83,9 +146,15 @@ int route_number(const struct route *route)
     return route ? (int)(route - routes) : METRICS_ROUTES - 1;
 }
 
-const char *route_allow(const struct route *route)
+void route_allow(const struct route *route, char out[ROUTE_ALLOW_MAX])
 {
-    return route->post ? "GET, HEAD, POST" : "GET, HEAD";
+    size_t used = 0;
+
+    for (int m = 0; m < METHODS; m++) {
+        if (route->run[m])
+            used += (size_t)snprintf(out + used, ROUTE_ALLOW_MAX - used, "%s%s%s", used ? ", " : "",
+                                     method_names[m], m == METHOD_GET ? ", HEAD" : "");
+    }
 }
 
 /* --------------------------------------------------------------- parameters */
@@ -103,7 +172,7 @@ static size_t known_names(const struct reading *in, const char *names[ROUTE_PARA
 {
     size_t n = 0;
 
-    for (; in->names[n]; n++)
+    for (; in->names && in->names[n]; n++)
         names[n] = in->names[n];
     for (int i = 0; i < in->fields_end; i++)
         names[n++] = fields[i].name;
@@ -118,7 +187,7 @@ static const char *known(const struct reading *in, const char *name)
 {
     size_t tag_len;
 
-    for (size_t i = 0; in->names[i]; i++) {
+    for (size_t i = 0; in->names && in->names[i]; i++) {
         if (strcmp(in->names[i], name) == 0)
             return in->names[i];
     }
@@ -173,12 +242,13 @@ static enum MHD_Result take_param(void *arg, enum MHD_ValueKind kind, const char
 }
 _Static_assert(ROUTE_PARAMS_MAX <= REQUEST_PARAMS_MAX, "no room for every parameter");
 
-int route_params(struct request *r, bool post, struct problem *p)
+int route_params(struct request *r, struct problem *p)
 {
     struct reading in = { .r = r,
                           .p = p,
-                          .names = post ? r->route->post_params : r->route->params,
-                          .fields_end = !post && r->route->fields ? r->route->fields_end : 0 };
+                          .names = r->route->params[r->method],
+                          .fields_end =
+                              r->method == METHOD_GET && r->route->fields ? r->route->fields_end : 0 };
 
     MHD_get_connection_values_n(r->connection, MHD_GET_ARGUMENT_KIND, take_param, &in);
     return in.failed ? -1 : 0;

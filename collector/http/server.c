@@ -36,21 +36,21 @@
 /* What speaks against the request before its body is read. */
 static int request_check(struct request *r, const char *method, struct problem *p)
 {
-    bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
-    bool get = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-
     if (atomic_load(&r->server->counters.connections) - atomic_load(&r->server->counters.streams) >
         r->server->connections)
         return problem_set(p, 503, "too many connections (limit %u)", r->server->connections);
-    if (guard_request(r, post, p) != 0)
+    if (guard_request(r, p) != 0)
         return -1;
     if (!r->route)
         return problem_set(p, 404, "nothing is here; the routes are described in openapi.yaml");
-    if (!get && !(post && r->route->post))
-        return problem_set(p, 405, "%s is not for %s", method, r->route->path);
-    if (post && !r->server->hooks.post)
+    route_fn run = r->method < METHODS ? r->route->run[r->method] : NULL;
+    if (!run)
+        return problem_set(p, 405, "%.40s is not for %s", method, r->route->path);
+    if (run == take_events && !r->server->hooks.post)
         return problem_set(p, 404, "this collector takes no events over HTTP");
-    return route_params(r, post, p);
+    if ((run == take_govern || run == show_explain) && !r->server->hooks.govern)
+        return problem_set(p, 404, "this collector governs nothing");
+    return route_params(r, p);
 }
 
 static void body_too_long(struct problem *p)
@@ -69,14 +69,12 @@ static enum MHD_Result body_take(struct request *r, const char *data, size_t len
     return r->body_seen > HTTP_DRAIN_MAX ? MHD_NO : MHD_YES;
 }
 
-static enum MHD_Result request_answer(struct request *r, const char *method)
+static enum MHD_Result request_answer(struct request *r)
 {
     if (r->refusal.status != 0)
         answer_problem(r, &r->refusal);
-    else if (strcmp(method, MHD_HTTP_METHOD_POST) == 0)
-        r->route->post(r);
     else
-        r->route->get(r);
+        r->route->run[r->method](r);
     return r->result;
 }
 
@@ -94,7 +92,8 @@ static enum MHD_Result request_begin(struct http_server *s, struct MHD_Connectio
     r->head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     r->plain = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     r->begun_us = mono_us();
-    r->route = route_find(url, &r->rest);
+    r->method = method_code(method);
+    r->route = route_find(url, &r->rest, &r->rest_len);
     request_check(r, method, &r->refusal);
 
     const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -103,7 +102,7 @@ static enum MHD_Result request_begin(struct http_server *s, struct MHD_Connectio
         body_too_long(&r->refusal);
     bool waits = request_header(r, MHD_HTTP_HEADER_EXPECT) != NULL; /* to be told whether to send it */
     if (r->refusal.status != 0 && (waits || bytes > HTTP_DRAIN_MAX))
-        return request_answer(r, method);
+        return request_answer(r);
     return MHD_YES;
 }
 
@@ -120,7 +119,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         *data_len = 0;
         return result;
     }
-    return request_answer(r, method);
+    return request_answer(r);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **slot,

@@ -10,6 +10,7 @@
 #ifndef COLLECTOR_HTTP_SERVER_H
 #define COLLECTOR_HTTP_SERVER_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@
 #define HTTP_REASON_BYTES 200
 #define HTTP_ERROR_BYTES  256
 
-/* What the daemon tells HTTP. Any may be NULL; what stands behind it then answers 404 (post), is
+/* What the daemon tells HTTP. Any may be NULL; what stands behind it then answers 404 (post, govern), is
  * always true (ready), empty (metrics), or does not wait (commit_wait). */
 struct http_hooks {
     void *arg;
@@ -49,6 +50,11 @@ struct http_hooks {
      * now. timeout_ms 0: does not wait. Should return early when the daemon stops; http asks in
      * slices of at most a second anyway. */
     uint64_t (*commit_wait)(void *arg, uint64_t seen, int timeout_ms);
+
+    /* Asks the governor: govern/office.h says which op takes which request and answers what. Returns the
+     * HTTP status and in *answer a new reference that http gives back; a status from 400 is sent as
+     * problem+json, NULL as 503: no memory. request is borrowed. May block. */
+    int (*govern)(void *arg, const char *op, const json_t *request, json_t **answer);
 };
 
 /* Strings are copied by http_start. 0 and NULL: the default. */

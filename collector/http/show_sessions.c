@@ -83,8 +83,10 @@ static int read_order(const struct request *r, struct problem *p, struct session
     int order = text ? session_order_find(text + (text[0] == '-')) : ORDER_BY_LAST;
 
     if (order < 0)
-        return problem_parameter(p, "order", text,
-                                 "last, first, tokens, calls, errors or cost; with - before it downwards");
+        return problem_parameter(
+            p, "order", text,
+            "last, first, tokens, calls, errors, cost or cost_reported; with - before it "
+            "downwards");
     q->order = (enum session_order)order;
     q->ascending = text && text[0] != '-';
     return 0;

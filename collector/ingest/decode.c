@@ -251,6 +251,7 @@ static bool read_dispatch(struct reader *r, struct event *out)
 #define TG_DISPATCH_NUM(name)                                           \
     if (!read_num(r, #name, number_max(D_##name), &out->num[D_##name])) \
         return false;
+#define TG_DISPATCH_DERIVED(name) out->num[D_##name] = UNKNOWN;
 #include "../../schema/event.def"
     return true;
 }

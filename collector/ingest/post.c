@@ -83,8 +83,11 @@ static bool pack_value(msgpack_packer *pk, json_t *v, int depth)
 /* Names that GET /v1/events adds to an event: an export can be posted again. */
 static bool is_read_only_name(const char *name)
 {
-    static const char *const names[] = { "id",     "ts",    "received", "received_ms",
-                                         "source", "state", "cursor",   "epoch" };
+    static const char *const names[] = {
+        "id", "ts", "received", "received_ms", "source", "state", "cursor", "epoch",
+#define TG_DISPATCH_DERIVED(name) #name,
+#include "../../schema/event.def"
+    };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)

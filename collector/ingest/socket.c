@@ -4,7 +4,8 @@
  * queue, or on its way back through `done`; the writer wakes us with an eventfd. When the writer's
  * queue is full the next batch waits here and the socket is not read: libzmq's own buffers fill, then
  * the publishers' spools. So nothing is dropped on this side; only a reply may be, and its
- * publisher asks again.
+ * publisher asks again. What publishers ask beside (reservations) goes the same way at the queue's head,
+ * QUESTIONS_MAX at a time; verdicts go to all who said hello, whenever there is a new board (questions.h).
  */
 #include "socket.h"
 
@@ -24,8 +25,10 @@
 #include <zmq.h>
 
 #include "../base/batch.h"
+#include "../base/clock.h"
 #include "../base/log.h"
 #include "decode.h"
+#include "questions.h"
 
 #define ROUTING_MAX      255
 #define RECEIVE_HWM      1 /* frames per publisher that libzmq holds */
@@ -61,6 +64,7 @@ struct ingest_socket {
     int free_count;
     struct inbound *stalled; /* the queue had no room for it */
     size_t with_writer;
+    struct questions questions;
     int endpoint_count;
     int lock_fd[SOCKET_ENDPOINTS_MAX]; /* owned; -1: none */
     char endpoints[SOCKET_ENDPOINTS_MAX][256];
@@ -68,8 +72,9 @@ struct ingest_socket {
 
 /* ------------------------------------------------------------------- replies */
 
-static void wake(struct ingest_socket *s)
+static void wake(void *socket)
 {
+    const struct ingest_socket *s = socket;
     uint64_t one = 1;
 
     if (write(s->wake_fd, &one, sizeof one) < 0)
@@ -232,6 +237,10 @@ static void offer(struct ingest_socket *s, struct inbound *in)
 
 static void handle(struct ingest_socket *s, struct inbound *in)
 {
+    if (questions_take(&s->questions, in->routing, in->routing_len, &in->frame)) {
+        inbound_keep(s, in);
+        return;
+    }
     struct decode_fault fault = { "" };
     enum decode_result r =
         decode_batch(zmq_msg_data(&in->frame), zmq_msg_size(&in->frame), &in->batch, &fault);
@@ -281,6 +290,10 @@ static void answer_done(struct ingest_socket *s)
     struct queue_item *item;
 
     while (queue_pop(s->done, 0, &item) == QUEUE_OK) {
+        if (item->kind == ITEM_ORDER) {
+            questions_answer(&s->questions, item);
+            continue;
+        }
         struct inbound *in = (struct inbound *)item;
         s->with_writer--;
         reply(s, in, NULL);
@@ -295,14 +308,16 @@ static void *socket_main(void *arg)
     struct ingest_socket *s = arg;
     zmq_pollitem_t items[2] = { { NULL, s->wake_fd, ZMQ_POLLIN, 0 }, { s->router, 0, ZMQ_POLLIN, 0 } };
 
-    while (!s->stopping || s->with_writer > 0) {
+    while (!s->stopping || s->with_writer > 0 || s->questions.with_writer > 0) {
         bool taking = s->stalled == NULL && !s->stopping;
         uint64_t ticks;
         if (zmq_poll(items, taking ? 2 : 1, s->stalled != NULL ? STALLED_LOOK_MS : -1) < 0 &&
             zmq_errno() == ETERM)
             break;
-        if (items[0].revents != 0 && read(s->wake_fd, &ticks, sizeof ticks) > 0)
+        if (items[0].revents != 0 && read(s->wake_fd, &ticks, sizeof ticks) > 0) {
+            questions_tell(&s->questions);
             answer_done(s);
+        }
         if (s->stalled != NULL && !s->stopping)
             offer(s, s->stalled);
         if (taking && items[1].revents != 0)
@@ -396,6 +411,7 @@ void socket_free(struct ingest_socket *s)
         if (s->lock_fd[i] >= 0)
             close(s->lock_fd[i]);
     queue_free(s->done);
+    questions_fini(&s->questions);
     free(s);
 }
 
@@ -417,8 +433,16 @@ int socket_start(const struct socket_options *options, struct queue *queue, stru
     if (s->wake_fd < 0 || s->done == NULL || s->router == NULL)
         goto fail;
     set_options(s->router);
+    s->questions = (struct questions){ .router = s->router,
+                                       .writer = queue,
+                                       .done = s->done,
+                                       .counters = counters,
+                                       .stand = options->stand,
+                                       .wake = wake,
+                                       .wake_arg = s };
     if (bind_all(s, options, error) != 0 || pthread_create(&s->thread, NULL, socket_main, s) != 0)
         goto fail;
+    questions_start(&s->questions);
     *out = s;
     return 0;
 fail:
@@ -432,6 +456,7 @@ void socket_stop(struct ingest_socket *s)
         return;
     s->stopping = true;
     wake(s);
+    questions_stop(&s->questions);
     pthread_join(s->thread, NULL);
     if (s->stalled != NULL)
         inbound_give(s, s->stalled);

@@ -6,6 +6,7 @@
 #ifndef COLLECTOR_SOCKET_H
 #define COLLECTOR_SOCKET_H
 
+#include "../base/board.h"
 #include "../base/counters.h"
 #include "../base/queue.h"
 
@@ -15,6 +16,8 @@
 struct socket_options {
     const char *endpoints[SOCKET_ENDPOINTS_MAX]; /* borrowed during socket_start */
     int endpoint_count;
+    struct board_stand
+        *stand; /* the verdicts that publishers are told; borrowed until socket_free; NULL: none */
 };
 
 struct ingest_socket;

@@ -2,7 +2,8 @@
  *
  * Invariants: ids are one sequence over the three tables, so a merge by id is the order of arrival,
  * and an id is a cursor. What is committed later has a greater id: an ascending reader that has come
- * to the end goes on from there. A row read twice may differ only in its state.
+ * to the end goes on from there. A row read twice may differ only in its state
+ * and its price.
  */
 #include "events.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "../base/event.h"
+#include "../base/stored.h"
 #include "events_range.h"
 #include "field.h"
 #include "when.h"
@@ -79,7 +81,7 @@ const struct events_column events_columns[] = {
     { "attempt", EVENTS_INT, NULL, ONLY_D("e.attempt") },
     { "prompt_tokens", EVENTS_INT, NULL, ONLY_D("e.prompt_tokens") },
     { "completion_tokens", EVENTS_INT, NULL, ONLY_D("e.completion_tokens") },
-    { "total_tokens", EVENTS_INT, NULL, ONLY_D("e.total_tokens") },
+    { "total_tokens", EVENTS_INT, NULL, ONLY_D(STORED_TOTAL_TOKENS) },
     { "cached_tokens", EVENTS_INT, NULL, ONLY_D("e.cached_tokens") },
     { "cache_write_tokens", EVENTS_INT, NULL, ONLY_D("e.cache_write_tokens") },
     { "cache_write_1h_tokens", EVENTS_INT, NULL, ONLY_D("e.cache_write_1h_tokens") },
@@ -87,10 +89,11 @@ const struct events_column events_columns[] = {
     { "tool_calls", EVENTS_INT, NULL, ONLY_D("e.tool_calls") },
     { "latency_ms", EVENTS_INT, NULL, BOTH("e.latency_ms") },
     { "ttft_ms", EVENTS_INT, NULL, ONLY_D("e.ttft_ms") },
-    { "http_status", EVENTS_INT, NULL,
-      ONLY_D("CASE e.http_status WHEN 0 THEN 200 WHEN 200 THEN 0 ELSE e.http_status END") },
+    { "http_status", EVENTS_INT, NULL, ONLY_D(STORED_HTTP_STATUS) },
     { "partial", EVENTS_INT, NULL, ONLY_D("e.partial") },
     { "cost_reported_nanousd", EVENTS_INT, NULL, ONLY_D("e.cost_reported_nanousd") },
+    { "price", EVENTS_INT, NULL, ONLY_D("e.price") },
+    { "cost_nanousd", EVENTS_INT, NULL, ONLY_D("e.cost_nanousd") },
     { "superseded", EVENTS_CODE, superseded_name, ONLY_D("nullif(e.state & 7, 0)") },
     { "epoch", EVENTS_INT, NULL, ONLY_R("e.epoch") },
     { "body", EVENTS_JSON, NULL, ONLY_R("e.body") },

@@ -37,11 +37,10 @@ struct query_pool {
     struct pool_connection connection[POOL_CONNECTIONS];
 };
 
-#define NUM_RAW(name) ", " #name
-#define IDS(table)    "SELECT first_id, last_id FROM " table " WHERE start_minute = ?"
-#define RANGE(table)  " FROM " table " WHERE start_minute >= ? AND start_minute < ? ORDER BY start_minute"
-#define HEADS(table)  "SELECT start_minute, revision, length(body)" RANGE(table)
-#define SLABS(table)  "SELECT body" RANGE(table)
+#define IDS(table)   "SELECT first_id, last_id FROM " table " WHERE start_minute = ?"
+#define RANGE(table) " FROM " table " WHERE start_minute >= ? AND start_minute < ? ORDER BY start_minute"
+#define HEADS(table) "SELECT start_minute, revision, length(body)" RANGE(table)
+#define SLABS(table) "SELECT body" RANGE(table)
 static const char *const statements[STATEMENTS] = {
     [STMT_WATERMARK] = "SELECT watermark, through_id, newest_ms FROM projection, log_dropped"
                        " WHERE name = 'usage' AND kind = 'dispatch'",
@@ -59,9 +58,8 @@ static const char *const statements[STATEMENTS] = {
     [STMT_SLAB_MINUTE] = SLABS("projection_minute"),
     [STMT_SLAB_QUARTER] = SLABS("projection_quarter"),
     [STMT_SLAB_DAY] = SLABS("projection_day"),
-    [STMT_RAW] = "SELECT ts_ms, dims, session, partial" DISPATCH_SUMMED(
-        NUM_RAW) " FROM dispatch"
-                 " WHERE id BETWEEN ? AND ? AND ts_ms >= ? AND ts_ms < ? AND state & 7 = 0",
+    [STMT_RAW] = "SELECT e.ts_ms, e.dims, e.session, e.partial" STORED_SUMS " FROM dispatch e"
+                 " WHERE e.id BETWEEN ? AND ? AND e.ts_ms >= ? AND e.ts_ms < ? AND e.state & 7 = 0",
 };
 
 static int seats_new(struct query_pool *pool)

@@ -23,3 +23,10 @@ void problem_fill_parameter(struct problem *p, const char *parameter, const char
     snprintf(p->value, sizeof p->value, "%s", value);
     snprintf(p->expected, sizeof p->expected, "%s", expected);
 }
+
+void problem_fill_field(struct problem *p, const char *field, const char *value, const char *expected)
+{
+    problem_fill_parameter(p, field, value, expected);
+    snprintf(p->detail, sizeof p->detail, "%s cannot be understood", field);
+    p->of_body = true;
+}

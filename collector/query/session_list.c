@@ -40,7 +40,9 @@ static const struct order {
     [ORDER_BY_CALLS] = { "calls", "calls", "1", JOINT_SUM },
     [ORDER_BY_ERRORS] = { "errors", "errors", "(SELECT d.status IN(2,3) FROM dims d WHERE d.id=e.dims)",
                           JOINT_SUM },
-    [ORDER_BY_COST] = { "cost", "cost_reported_nanousd", "coalesce(e.cost_reported_nanousd,0)", JOINT_SUM },
+    [ORDER_BY_COST] = { "cost", "cost_nanousd", "coalesce(e.cost_nanousd,0)", JOINT_SUM },
+    [ORDER_BY_COST_REPORTED] = { "cost_reported", "cost_reported_nanousd",
+                                 "coalesce(e.cost_reported_nanousd,0)", JOINT_SUM },
 };
 
 /* A flushed row, as far as it decides whether a session is on the page. */

@@ -21,6 +21,7 @@ enum session_order {
     ORDER_BY_CALLS,
     ORDER_BY_ERRORS,
     ORDER_BY_COST,
+    ORDER_BY_COST_REPORTED,
     SESSION_ORDERS
 };
 

@@ -6,6 +6,7 @@
 #ifndef COLLECTOR_QUERY_SESSION_TAIL_H
 #define COLLECTOR_QUERY_SESSION_TAIL_H
 
+#include "../base/stored.h"
 #include "pool.h"
 #include "session_totals.h"
 
@@ -14,7 +15,7 @@
 
 /* tokens, as an expression over dispatch e. */
 #define SESSION_TAIL_TOKENS \
-    "coalesce(e.total_tokens,coalesce(e.prompt_tokens,0)+coalesce(e.completion_tokens,0))"
+    "coalesce(" STORED_TOTAL_TOKENS ",coalesce(e.prompt_tokens,0)+coalesce(e.completion_tokens,0))"
 
 struct tail_entry {
     uint32_t session, dims; /* dims: as in struct session_totals */

@@ -25,7 +25,6 @@ struct session_totals {
 };
 
 #define SESSION_TOTALS_SUM(name) "," #name "," #name "_known"
-#define SESSION_TOTALS_NUM(name) "," #name
 
 /* The columns of projection_session that session_totals_read wants, from `first` on. */
 #define SESSION_TOTALS_COLUMNS                                                                     \
@@ -36,7 +35,7 @@ struct session_totals {
  * three, in the same order. */
 #define SESSION_DISPATCH_COLUMNS               \
     "e.id,e.ts_ms,e.dims,e.state&7,e.partial," \
-    "(SELECT status IN(2,3) FROM dims d WHERE d.id=e.dims)" DISPATCH_SUMMED(SESSION_TOTALS_NUM)
+    "(SELECT status IN(2,3) FROM dims d WHERE d.id=e.dims)" STORED_SUMS
 #define SESSION_MESSAGE_COLUMNS "e.id,e.ts_ms,e.dims"
 
 /* Fills out from the projection's columns, which begin with column first. */

@@ -6,6 +6,7 @@
 
 #include "../../schema/event_id.h"
 #include "../base/identifier.h"
+#include "../base/stored.h"
 #include "log_write.h"
 
 #define QUARANTINE_BYTES_MAX ((uint32_t)64 * 1024) /* of one piece; the rest is cut */
@@ -19,13 +20,15 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
     if (recent_init(&j->recent) != 0 || runs_init(&j->runs) != 0)
         return -SQLITE_NOMEM;
     if ((rc = names_init(&j->names, store, options->combinations)) != 0 ||
-        (rc = projections_init(&j->projections, store, options->zone, options->ages)) != 0 ||
-        (rc = store_prepare(
-             store,
-             "SELECT prompt_tokens, completion_tokens, total_tokens, cached_tokens, cache_write_tokens,"
-             " cache_write_1h_tokens, reasoning_tokens"
-             " FROM dispatch WHERE id=?",
-             &j->read_usage)) != 0 ||
+        (rc = pricer_init(&j->pricer, store, options->prices)) != 0 ||
+        (rc = projections_init(&j->projections, store, options->zone, options->ages, options->governing)) !=
+            0 ||
+        (rc = store_prepare(store,
+                            "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
+                            ", e.cached_tokens,"
+                            " e.cache_write_tokens, e.cache_write_1h_tokens, e.reasoning_tokens"
+                            " FROM dispatch e WHERE e.id=?",
+                            &j->read_usage)) != 0 ||
         (rc = log_row_prepare(store->db, &j->read_row)) != 0 ||
         (rc = store_prepare(store, "UPDATE dispatch SET state = state & 8 | ?2 WHERE id=?1",
                             &j->set_state)) != 0 ||
@@ -44,6 +47,7 @@ void journal_fini(struct journal *j)
     names_fini(&j->names);
     recent_fini(&j->recent);
     runs_fini(&j->runs);
+    pricer_fini(&j->pricer);
     projections_fini(&j->projections);
 }
 
@@ -90,6 +94,7 @@ int journal_recover(struct journal *j)
     int rc;
 
     j->tally = (struct journal_tally){ 0 };
+    pricer_recover(&j->pricer);
     if ((rc = names_recover(&j->names)) != 0 || (rc = store_reload(j->store)) != 0 ||
         (rc = store_number(j->store, "SELECT count(*) FROM quarantine", &j->quarantined)) != 0 ||
         (rc = recover_recent(j)) != 0)
@@ -249,13 +254,22 @@ static int name_row(struct journal *j, const struct journal_origin *from, const 
     return e->session.at != NULL ? names_session(&j->names, e->session, &row->session) : 0;
 }
 
-static int append_dispatch(struct journal *j, const struct journal_origin *from, const struct event *e,
-                           int flags, struct log_row *row)
+static void note_reservation(struct slice id, struct log_row *row)
+{
+    if (id.at == NULL || id.len > LOG_RESERVATION_MAX)
+        return;
+    memcpy(row->reservation, id.at, id.len);
+    row->reservation_len = (uint8_t)id.len;
+}
+
+static int append_dispatch(struct journal *j, const struct journal_origin *from, struct event *e, int flags,
+                           struct log_row *row)
 {
     uint8_t granularity;
     int rc;
 
-    if ((rc = name_row(j, from, e, row, &granularity)) != 0)
+    if ((rc = name_row(j, from, e, row, &granularity)) != 0 ||
+        (rc = pricer_price(&j->pricer, row->dims, e->dims, e->ts_ms, e->num)) != 0)
         return rc;
     struct runs_verdict run = runs_meet(&j->runs, row->session, e->text[D_run_id], granularity, row->id);
     if (run.coarser_from != 0 &&
@@ -263,6 +277,7 @@ static int append_dispatch(struct journal *j, const struct journal_origin *from,
         return rc;
     row->counts = run.counts;
     row->num = e->num;
+    note_reservation(e->text[D_reservation_id], row);
     j->tally.coarser += !run.counts;
     return log_write_dispatch(j->store, row, e, (run.counts ? STATE_COUNTS : STATE_COARSER) | flags);
 }
@@ -295,7 +310,7 @@ static enum log_kind log_kind_of(const struct event *e)
     return e->kind == KIND_dispatch ? LOG_DISPATCH : e->kind == KIND_report ? LOG_REPORT : LOG_MESSAGE;
 }
 
-static int append_new(struct journal *j, const struct journal_origin *from, const struct event *e, int flags)
+static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags)
 {
     struct log_row row = {
         .id = j->store->next_id, .ts_ms = e->ts_ms, .received_ms = from->now_ms, .kind = log_kind_of(e)
@@ -310,8 +325,7 @@ static int append_new(struct journal *j, const struct journal_origin *from, cons
     j->tally.newest_ms = e->ts_ms;
     recent_add(&j->recent, e->id,
                (struct recent_entry){ row.id, row.kind == LOG_DISPATCH && e->num[D_partial] == 1 });
-    projections_row(&j->projections, &row, e->dims);
-    return 0;
+    return projections_row(&j->projections, &row, e);
 }
 
 int journal_append(struct journal *j, const struct journal_origin *from, struct event *e,

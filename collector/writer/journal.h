@@ -9,6 +9,7 @@
 
 #include "../base/batch.h"
 #include "names.h"
+#include "pricer.h"
 #include "projections.h"
 #include "recent.h"
 #include "runs.h"
@@ -18,9 +19,11 @@ struct journal_options {
     int64_t past_ms;   /* an event older than this is misdated */
     int64_t future_ms; /* or this much ahead of our clock */
     int64_t quarantine_rows;
-    int64_t combinations;              /* that the rollups know; 0: COMBINATIONS_DEFAULT */
-    const struct zone *zone;           /* the reporting zone; borrowed; NULL: UTC */
-    const struct retention_ages *ages; /* borrowed; NULL: everything is kept */
+    int64_t combinations;                   /* that the rollups know; 0: COMBINATIONS_DEFAULT */
+    const struct zone *zone;                /* the reporting zone; borrowed; NULL: UTC */
+    const struct retention_ages *ages;      /* borrowed; NULL: everything is kept */
+    const struct price_list *prices;        /* borrowed; NULL: nothing is priced */
+    const struct ledger_options *governing; /* borrowed during journal_init; NULL: defaults */
 };
 
 /* What the transaction under way has done: it becomes true with the commit. */
@@ -36,6 +39,7 @@ struct journal {
     struct names names;
     struct recent recent;
     struct runs runs;
+    struct pricer pricer;
     struct projections projections;
     sqlite3_stmt *read_usage, *read_row, *set_state, *is_coarser, *trim_quarantine;
     int64_t quarantined; /* rows in the quarantine */
@@ -57,7 +61,8 @@ void journal_fini(struct journal *j);
  * the tally. Outside a transaction: it makes its own where a projection is full on the way. */
 int journal_recover(struct journal *j);
 
-/* Stores one event, or recognises it; e gets its id if it had none. 0 or a negative SQLite code. */
+/* Stores one event, or recognises it; e gets its id if it had none, and a stored dispatch its price and cost.
+ * 0 or a negative SQLite code. */
 int journal_append(struct journal *j, const struct journal_origin *from, struct event *e,
                    enum event_result *result);
 

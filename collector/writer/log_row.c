@@ -7,6 +7,11 @@
 #include "log_row.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "../base/identifier.h"
+
+#include "../base/stored.h"
 
 #define KINDS      3
 #define DIMS_KNOWN 4096 /* a power of two */
@@ -23,11 +28,18 @@ static const uint8_t num_of_sum[DISPATCH_SUMS] = {
 };
 
 /* What is read of a dispatch, in the order of read_dispatch. */
-#define X(name) ", e." #name
-#define DISPATCH_COLUMNS \
-    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial" DISPATCH_SUMMED(X)
+#define DISPATCH_COLUMNS                                                                   \
+    "e.id, e.ts_ms, e.received_after_ms, e.dims, e.session, e.state, e.partial, e.price, " \
+    "e.reservation_id" STORED_SUMS
 
-enum { COLUMN_PARTIAL = 6, COLUMN_STATUS = COLUMN_PARTIAL + 1 + DISPATCH_SUMS, COLUMN_ROLLUP };
+enum {
+    COLUMN_PARTIAL = 6,
+    COLUMN_PRICE,
+    COLUMN_RESERVATION,
+    COLUMN_SUMS,
+    COLUMN_STATUS = COLUMN_SUMS + DISPATCH_SUMS,
+    COLUMN_ROLLUP
+};
 
 static const char *const scans[KINDS] = {
     [LOG_DISPATCH] = "SELECT " DISPATCH_COLUMNS " FROM dispatch e WHERE e.id BETWEEN ?1 AND ?2 ORDER BY e.id",
@@ -38,7 +50,6 @@ static const char *const scans[KINDS] = {
 };
 static const char one[] = "SELECT " DISPATCH_COLUMNS
                           ", d.status, d.rollup FROM dispatch e JOIN dims d ON d.id = e.dims WHERE e.id=?";
-#undef X
 
 /* NULL is unknown. Only a 0 can be one, and asking for the type is not free. */
 static int64_t column_num(sqlite3_stmt *stmt, int at)
@@ -60,12 +71,34 @@ static void read_common(sqlite3_stmt *stmt, enum log_kind kind, struct log_row *
     out->received_ms = out->ts_ms + sqlite3_column_int64(stmt, 2);
 }
 
+static void read_reservation(sqlite3_stmt *stmt, struct log_row *out)
+{
+    char unpacked[IDENTIFIER_TEXT_MAX];
+    const char *text = unpacked;
+    size_t len;
+
+    if (sqlite3_column_type(stmt, COLUMN_RESERVATION) == SQLITE_BLOB) {
+        const void *packed = sqlite3_column_blob(stmt, COLUMN_RESERVATION);
+        len = identifier_unpack(packed, (size_t)sqlite3_column_bytes(stmt, COLUMN_RESERVATION), unpacked);
+    } else {
+        text = (const char *)sqlite3_column_text(stmt, COLUMN_RESERVATION);
+        len = (size_t)sqlite3_column_bytes(stmt, COLUMN_RESERVATION);
+    }
+    if (text == NULL || len > LOG_RESERVATION_MAX)
+        return;
+    memcpy(out->reservation, text, len);
+    out->reservation_len = (uint8_t)len;
+}
+
 static void read_dispatch(sqlite3_stmt *stmt, int64_t *num, struct log_row *out)
 {
     out->counts = (sqlite3_column_int(stmt, 5) & 7) == 0;
     num[D_partial] = column_num(stmt, COLUMN_PARTIAL);
+    num[D_price] = column_num(stmt, COLUMN_PRICE);
     for (int i = 0; i < DISPATCH_SUMS; i++)
-        num[num_of_sum[i]] = column_num(stmt, COLUMN_PARTIAL + 1 + i);
+        num[num_of_sum[i]] = column_num(stmt, COLUMN_SUMS + i);
+    if (sqlite3_column_type(stmt, COLUMN_RESERVATION) != SQLITE_NULL)
+        read_reservation(stmt, out);
     out->num = num;
 }
 
@@ -90,24 +123,56 @@ static int step(struct log_reader *r, int kind)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
-int log_reader_open(struct log_reader *r, sqlite3 *db, int64_t first_id, int64_t last_id)
+/* kind -1: all of them. */
+static int open_kinds(struct log_reader *r, sqlite3 *db, int kind, int64_t first_id, int64_t last_id)
 {
-    int rc;
-
     *r = (struct log_reader){ .kind = -1, .known = calloc(DIMS_KNOWN, sizeof *r->known) };
     forget_nums(r->num);
-    rc = r->known == NULL ? -SQLITE_NOMEM
-                          : prepare(db, "SELECT rollup, status FROM dims WHERE id=?", &r->dims);
+    int rc = r->known == NULL ? -SQLITE_NOMEM
+                              : prepare(db, "SELECT rollup, status FROM dims WHERE id=?", &r->dims);
+    for (int k = 0; rc == 0 && k < KINDS; k++)
+        if (kind < 0 || k == kind)
+            rc = prepare(db, scans[k], &r->stmt[k]);
+    if (rc == 0)
+        rc = log_reader_seek(r, first_id, last_id);
+    if (rc != 0)
+        log_reader_close(r);
+    return rc;
+}
+
+int log_reader_open(struct log_reader *r, sqlite3 *db, int64_t first_id, int64_t last_id)
+{
+    return open_kinds(r, db, -1, first_id, last_id);
+}
+
+int log_reader_open_kind(struct log_reader *r, sqlite3 *db, enum log_kind kind, int64_t first_id,
+                         int64_t last_id)
+{
+    return open_kinds(r, db, (int)kind, first_id, last_id);
+}
+
+int log_reader_seek(struct log_reader *r, int64_t first_id, int64_t last_id)
+{
+    int rc = 0;
+
+    log_reader_rest(r);
     for (int kind = 0; rc == 0 && kind < KINDS; kind++) {
-        if ((rc = prepare(db, scans[kind], &r->stmt[kind])) != 0)
-            break;
+        if (r->stmt[kind] == NULL)
+            continue;
         sqlite3_bind_int64(r->stmt[kind], 1, first_id);
         sqlite3_bind_int64(r->stmt[kind], 2, last_id);
         rc = step(r, kind);
     }
-    if (rc != 0)
-        log_reader_close(r);
     return rc;
+}
+
+void log_reader_rest(struct log_reader *r)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        sqlite3_reset(r->stmt[kind]);
+        r->next[kind] = INT64_MAX;
+    }
+    r->kind = -1;
 }
 
 void log_reader_close(struct log_reader *r)

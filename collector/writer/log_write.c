@@ -8,6 +8,7 @@
 #include "../../schema/event_id.h"
 #include "../base/identifier.h"
 #include "../base/msgpack_reader.h"
+#include "../base/stored.h"
 
 bool log_derive_id(const struct event *e, uint8_t id[16])
 {
@@ -67,9 +68,13 @@ static void bind_dispatch_texts(sqlite3_stmt *stmt, int at, const struct event *
             identifier_bind(stmt, at + i, e->text[i], scratch[i]);
 }
 
-static int64_t stored_http_status(int64_t status)
+static void bind_dispatch_nums(sqlite3_stmt *stmt, int at, const int64_t *num)
 {
-    return status == 200 ? 0 : status == 0 ? 200 : status;
+    for (int i = 0; i < DISPATCH_NUMS; i++)
+        if (i == D_total_tokens)
+            stored_bind_total_tokens(stmt, at + i, num[i], num[D_prompt_tokens], num[D_completion_tokens]);
+        else
+            bind_num(stmt, at + i, i == D_http_status ? stored_http_status(num[i]) : num[i]);
 }
 
 int log_write_dispatch(struct store *store, const struct log_row *row, const struct event *e, int state)
@@ -84,8 +89,7 @@ int log_write_dispatch(struct store *store, const struct log_row *row, const str
     bind_event_id(stmt, e);
     bind_dispatch_texts(stmt, at, e, scratch);
     at += DISPATCH_TEXTS;
-    for (int i = 0; i < DISPATCH_NUMS; i++)
-        bind_num(stmt, at++, i == D_http_status ? stored_http_status(e->num[i]) : e->num[i]);
+    bind_dispatch_nums(stmt, at, e->num);
     return store_run(stmt);
 }
 

@@ -199,7 +199,8 @@ static inline __attribute__((always_inline)) void count(struct meter *m, struct 
     count_amount(usage, CACHED, num[D_cached_tokens], sign);
     count_amount(usage, CACHE_WRITE, num[D_cache_write_tokens], sign);
     count_amount(usage, REASONING, num[D_reasoning_tokens], sign);
-    count_amount(usage, COST, num[D_cost_reported_nanousd], sign);
+    count_amount(usage, COST_REPORTED, num[D_cost_reported_nanousd], sign);
+    count_amount(usage, COST, num[D_cost_nanousd], sign);
     if (num[D_prompt_tokens] >= 0)
         observe(model + INPUT, token_bucket(num[D_prompt_tokens]), num[D_prompt_tokens], sign);
     if (num[D_completion_tokens] >= 0)
@@ -231,18 +232,30 @@ void meter_row(struct meter *m, const struct log_row *row, struct slice wire)
     count(m, ref, row->num, 1);
 }
 
-int meter_retract(struct meter *m, const struct log_row *row)
+static int count_anew(struct meter *m, const struct log_row *row, int sign)
 {
     struct ref *ref = &m->refs[row->dims % REFS];
     int found = 1;
 
-    if (row->kind != LOG_DISPATCH)
+    if (row->kind != LOG_DISPATCH || !row->counts)
         return 0;
     if (ref->dims != row->dims)
         found = m->find != NULL ? ref_find(m, row->dims, ref) : 0;
-    if (found > 0)
+    if (found > 0 && sign > 0)
+        count(m, ref, row->num, 1);
+    else if (found > 0)
         count(m, ref, row->num, -1);
     return found < 0 ? found : 0;
+}
+
+int meter_retract(struct meter *m, const struct log_row *row)
+{
+    return count_anew(m, row, -1);
+}
+
+int meter_restore(struct meter *m, const struct log_row *row)
+{
+    return count_anew(m, row, 1);
 }
 
 /* No cell counts as touched any more. */

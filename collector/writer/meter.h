@@ -37,6 +37,8 @@ void meter_row(struct meter *m, const struct log_row *row, struct slice wire);
 
 /* A row that counted does not count any more: replaced, told finer. 0 or a negative SQLite code. */
 int meter_retract(struct meter *m, const struct log_row *row);
+/* Such a row counts again, with its numbers of now. 0 or a negative SQLite code. */
+int meter_restore(struct meter *m, const struct log_row *row);
 
 /* After the commit: all since the last one becomes visible. After a rollback: it never was. */
 void meter_commit(struct meter *m);

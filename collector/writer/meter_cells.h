@@ -24,7 +24,18 @@
 enum operation { OPERATION_CHAT, OPERATION_INVOKE_AGENT, OPERATIONS };
 
 /* What is told by type of token, and what may be unknown. */
-enum amount { PROMPT, COMPLETION, CACHED, CACHE_WRITE, REASONING, TOKEN_TYPES, COST = TOKEN_TYPES, AMOUNTS };
+enum amount {
+    PROMPT,
+    COMPLETION,
+    CACHED,
+    CACHE_WRITE,
+    REASONING,
+    TOKEN_TYPES,
+    COST_REPORTED = TOKEN_TYPES,
+    TOLD, /* how many of them somebody else tells */
+    COST = TOLD,
+    AMOUNTS
+};
 
 /* The words of each kind of cell. */
 enum { CALLS, AMOUNT = CALLS + STATUSES, UNKNOWNS = AMOUNT + AMOUNTS, USAGE_WORDS = UNKNOWNS + AMOUNTS };

@@ -13,9 +13,8 @@ static const char *const operation_names[OPERATIONS] = { "chat", "invoke_agent" 
 
 static const char *const token_types[TOKEN_TYPES] = { "prompt", "completion", "cached", "cache_write",
                                                       "reasoning" };
-static const char *const amount_fields[AMOUNTS] = { "prompt_tokens",    "completion_tokens",
-                                                    "cached_tokens",    "cache_write_tokens",
-                                                    "reasoning_tokens", "cost_reported" };
+static const char *const told_fields[TOLD] = { "prompt_tokens",      "completion_tokens", "cached_tokens",
+                                               "cache_write_tokens", "reasoning_tokens",  "cost_reported" };
 
 static int64_t shown(struct meter *m, uint32_t word)
 {
@@ -102,17 +101,31 @@ static void usages_emit(struct meter *m, metric_fn emit, void *sink)
                (struct family){ .metric = { .name = "tollgate_usage_cost_reported_usd_total",
                                             .help = "Cost that gateways told, in US dollars.",
                                             .per = NANO_PER_USD },
+                                .word = AMOUNT + COST_REPORTED,
+                                .words = 1,
+                                .known = true },
+               emit, sink);
+    usage_emit(m,
+               (struct family){ .metric = { .name = "tollgate_usage_cost_usd_total",
+                                            .help = "Cost of the calls that have a price, in US dollars.",
+                                            .per = NANO_PER_USD },
                                 .word = AMOUNT + COST,
                                 .words = 1,
                                 .known = true },
                emit, sink);
     usage_emit(m,
+               (struct family){ .metric = { .name = "tollgate_usage_unpriced_calls_total",
+                                            .help = "Calls that have no price: their cost is not known." },
+                                .word = UNKNOWNS + COST,
+                                .words = 1 },
+               emit, sink);
+    usage_emit(m,
                (struct family){ .metric = { .name = "tollgate_usage_unknown_total",
                                             .help = "Calls of which nobody told this number." },
                                 .word = UNKNOWNS,
-                                .words = AMOUNTS,
+                                .words = TOLD,
                                 .label = "field",
-                                .values = amount_fields },
+                                .values = told_fields },
                emit, sink);
 }
 

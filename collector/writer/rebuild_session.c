@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/stored.h"
 #include "rebuild_work.h"
 
 #define TOTALS_MAX     (128 * 1024)
@@ -160,12 +161,10 @@ static void read_dispatch(sqlite3_stmt *row, struct totals *t)
 
 static int count_dispatches(struct sessions_count *s)
 {
-    static const char sql[] = "SELECT e.id, e.ts_ms, e.session, e.dims, e.state, d.status, e.partial"
-#define X(name) ", e." #name
-        DISPATCH_SUMMED(X)
-#undef X
-            " FROM dispatch e LEFT JOIN dims d ON d.id = e.dims WHERE e.id BETWEEN ?1 AND ?2 AND e.session > "
-            "0";
+    static const char sql[] =
+        "SELECT e.id, e.ts_ms, e.session, e.dims, e.state, d.status, e.partial" STORED_SUMS
+        " FROM dispatch e LEFT JOIN dims d ON d.id = e.dims WHERE e.id BETWEEN ?1 AND ?2 AND e.session > "
+        "0";
     sqlite3_stmt *stmt = NULL;
     struct totals t;
     int rc = rebuild_walk(s->r, sql, &stmt);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/stored.h"
 #include "../base/zone.h"
 #include "rebuild_slab.h"
 
@@ -98,11 +99,9 @@ static int count_table(struct usage *u, const char *sql,
 
 static int count_log(struct usage *u)
 {
-    static const char dispatch[] = "SELECT e.id, e.ts_ms, e.state, ifnull(d.rollup, e.dims), e.partial"
-#define X(name) ", e." #name
-        DISPATCH_SUMMED(X)
-#undef X
-            " FROM dispatch e LEFT JOIN dims d ON d.id = e.dims WHERE e.id BETWEEN ?1 AND ?2";
+    static const char dispatch[] =
+        "SELECT e.id, e.ts_ms, e.state, ifnull(d.rollup, e.dims), e.partial" STORED_SUMS
+        " FROM dispatch e LEFT JOIN dims d ON d.id = e.dims WHERE e.id BETWEEN ?1 AND ?2";
     int rc;
 
     if ((rc = count_table(u, dispatch, count_dispatch)) != 0 ||

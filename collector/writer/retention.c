@@ -32,17 +32,19 @@ int retention_init(struct retention *r, struct store *store, struct names *names
     int rc;
 
     *r = (struct retention){ .store = store, .names = names, .ages = ages, .due = mono_now() };
-    r->sessions_due = r->due;
+    r->sessions_due = r->reservations_due = r->cells_due = r->due;
     r->sql = calloc(1, sizeof *r->sql);
     if (r->sql == NULL)
         return -SQLITE_NOMEM;
-    if ((rc = retention_prepare_log(r)) != 0 || (rc = retention_prepare_rollups(r)) != 0)
+    if ((rc = retention_prepare_log(r)) != 0 || (rc = retention_prepare_rollups(r)) != 0 ||
+        (rc = retention_prepare_ledger(r)) != 0)
         return rc;
     return retention_prepare_sessions(r);
 }
 
 void retention_fini(struct retention *r)
 {
+    retention_fini_ledger(r);
     free(r->sql);
     *r = (struct retention){ .store = NULL };
 }
@@ -75,9 +77,10 @@ int retention_drop(struct retention *r, sqlite3_stmt *stmt, int64_t *count, int 
 
 /* --------------------------------------------------------------------- slices */
 
-static const retention_work work[] = { retention_dispatch,   retention_message, retention_report,
-                                       retention_quarantine, retention_minute,  retention_quarter,
-                                       retention_day,        retention_session, retention_index };
+static const retention_work work[] = { retention_dispatch,    retention_message, retention_report,
+                                       retention_quarantine,  retention_minute,  retention_quarter,
+                                       retention_day,         retention_session, retention_index,
+                                       retention_reservation, retention_cell };
 #define WORKS ((int)(sizeof work / sizeof *work))
 
 static int run_slice(struct retention *r, int64_t now_ms, bool *more)

@@ -15,6 +15,12 @@
  *   sessions     totals and names together, when the session was silent for its age and none of its
  *                rows is in the log any more. So a session is kept at least as long as its rows.
  *   the index    spans none of whose rows is in the log any more.
+ *   the ledger   what dispatches that go were worth to the budgets in force goes into ledger_checkpoint with
+ *                them. Reservations that ended longer ago than dispatches are kept and that no row of the log
+ *                names: what was told of one is then a sum for good, in projection_ledger and in the
+ *                checkpoint; one that is presumed spent is kept while its window runs. Cells of budgets that
+ *                have ended; cells whose window was over longer ago than day rollups are kept:
+ *                projection_setting ledger_dropped_before_ms says how far (Unix milliseconds).
  */
 #ifndef COLLECTOR_RETENTION_H
 #define COLLECTOR_RETENTION_H
@@ -31,6 +37,8 @@ struct retention_tally {
     int64_t rows[RETENTION_KINDS];
     int64_t names; /* of sessions */
     int64_t index_rows;
+    int64_t reservations, cells;
+    int64_t told; /* postings that became sums: the ledger in memory is to be read again */
 };
 
 struct retention_session {
@@ -47,7 +55,9 @@ struct retention {
     int64_t deadline_us;                 /* of the slice under way */
     bool is_late;                        /* it met rows that should have gone long ago */
     int turn;                            /* which kind of work comes first in the next slice */
-    struct retention_statements *sql;    /* owned */
+    struct monotime reservations_due, cells_due;
+    struct retention_ledger *ledger;  /* owned */
+    struct retention_statements *sql; /* owned */
 };
 
 /* The first step is due at once. 0 or a negative SQLite code. */

@@ -82,7 +82,8 @@ static int drop_piece(struct retention *r, enum log_kind kind, const struct piec
         int64_t to = piece->last_id;
         sqlite3_bind_int64(find, 1, *through);
         sqlite3_bind_int64(find, 2, piece->last_id);
-        if ((rc = retention_number(find, &to, NULL)) != 0)
+        if ((rc = retention_number(find, &to, NULL)) != 0 ||
+            (kind == LOG_DISPATCH && (rc = retention_take_rows(r, *through + 1, to)) != 0))
             return rc;
         sqlite3_bind_int64(rows, 1, *through);
         sqlite3_bind_int64(rows, 2, to);
@@ -90,6 +91,18 @@ static int drop_piece(struct retention *r, enum log_kind kind, const struct piec
         *through = to;
     }
     return rc;
+}
+
+static int drop_with_checkpoint(struct retention *r, enum log_kind kind, const struct piece *piece,
+                                int64_t *through)
+{
+    int rc;
+
+    if (kind != LOG_DISPATCH)
+        return drop_piece(r, kind, piece, through);
+    if ((rc = retention_begin_checkpoint(r)) != 0 || (rc = drop_piece(r, kind, piece, through)) != 0)
+        return rc;
+    return retention_save_checkpoint(r);
 }
 
 static int save_dropped(struct retention *r, enum log_kind kind, int64_t through, int64_t newest_ms)
@@ -119,7 +132,7 @@ static int drop_kind(struct retention *r, enum log_kind kind, int64_t now_ms, bo
         if (retention_is_time_up(r))
             return 0;
         r->is_late |= overdue_ms > age / 4;
-        if ((rc = drop_piece(r, kind, &piece, &through)) != 0 ||
+        if ((rc = drop_with_checkpoint(r, kind, &piece, &through)) != 0 ||
             (rc = save_dropped(r, kind, through, piece.newest_ms)) != 0 ||
             (rc = store_run(r->sql->drop_pieces)) != 0)
             return rc;

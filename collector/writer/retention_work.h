@@ -18,6 +18,9 @@ struct retention_statements {
     sqlite3_stmt *drop_minute, *drop_quarter, *drop_day, *drop_day_rows;
     sqlite3_stmt *session_watermark, *old_sessions, *root_of, *drop_totals, *drop_name, *max_session;
     sqlite3_stmt *first_span, *drop_slices, *drop_span;
+    sqlite3_stmt *budgets, *save_checkpoint, *save_cell;
+    sqlite3_stmt *old_reservations, *postings, *drop_posting, *drop_booked, *drop_reservation;
+    sqlite3_stmt *ended_budget, *drop_ended[3], *find_cells, *drop_cells[2];
 };
 
 struct retention_prepare {
@@ -28,6 +31,8 @@ int retention_prepare_all(struct retention *r, const struct retention_prepare *a
 int retention_prepare_log(struct retention *r);
 int retention_prepare_rollups(struct retention *r);
 int retention_prepare_sessions(struct retention *r);
+int retention_prepare_ledger(struct retention *r);
+void retention_fini_ledger(struct retention *r);
 
 /* One slice's part of one kind of work, inside the slice's transaction; *more (false before) is set if
  * there is more to do now. 0 or a negative SQLite code. */
@@ -41,6 +46,14 @@ int retention_quarter(struct retention *r, int64_t now_ms, bool *more);
 int retention_day(struct retention *r, int64_t now_ms, bool *more);
 int retention_session(struct retention *r, int64_t now_ms, bool *more);
 int retention_index(struct retention *r, int64_t now_ms, bool *more);
+int retention_reservation(struct retention *r, int64_t now_ms, bool *more);
+int retention_cell(struct retention *r, int64_t now_ms, bool *more);
+
+/* Before dispatches are deleted, in the same transaction: looks which budgets are in force; takes what rows
+ * are worth to them; puts all that was taken into the checkpoint. */
+int retention_begin_checkpoint(struct retention *r);
+int retention_take_rows(struct retention *r, int64_t first_id, int64_t last_id);
+int retention_save_checkpoint(struct retention *r);
 
 /* Asks for one number; *found (may be NULL): whether there is one, else *out is untouched. */
 int retention_number(sqlite3_stmt *stmt, int64_t *out, bool *found);

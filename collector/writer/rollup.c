@@ -57,7 +57,8 @@ static int flush_cells(struct rollup *r)
     return 0;
 }
 
-int rollup_retract(struct rollup *r, const struct log_row *row)
+/* Counts a row of any age once more (sign 1) or once less (-1). */
+static int count_anew(struct rollup *r, const struct log_row *row, int sign)
 {
     if (!row->counts)
         return 0;
@@ -66,10 +67,20 @@ int rollup_retract(struct rollup *r, const struct log_row *row)
         if (rc != 0)
             return rc;
     }
-    rollup_cells_add(&r->cells, row, -1);
+    rollup_cells_add(&r->cells, row, sign);
     r->pending++;
     r->owes |= row->id <= r->watermark;
     return 0;
+}
+
+int rollup_retract(struct rollup *r, const struct log_row *row)
+{
+    return count_anew(r, row, -1);
+}
+
+int rollup_restore(struct rollup *r, const struct log_row *row)
+{
+    return count_anew(r, row, 1);
 }
 
 bool rollup_must_flush(const struct rollup *r)

@@ -26,7 +26,7 @@
 
 struct rollup {
     int64_t watermark, newest;
-    uint32_t pending; /* events and retractions since the last flush */
+    uint32_t pending; /* events, retractions and restorations since the last flush */
     bool owes;        /* see rollup_must_flush */
     struct rollup_cells cells;
     struct rollup_file file;
@@ -49,8 +49,13 @@ void rollup_row(struct rollup *r, const struct log_row *row);
  * code. */
 int rollup_retract(struct rollup *r, const struct log_row *row);
 
-/* True when the file counts a row that has been retracted: this transaction must flush before it
- * commits, so that nobody sees the row neither here nor there, or twice. */
+/* The inverse: a row that has been retracted counts again, with its numbers of now. Inside the
+ * transaction that changes it. 0 or a negative SQLite code. */
+int rollup_restore(struct rollup *r, const struct log_row *row);
+
+/* True when the file counts a row that has been retracted, or lacks one that has been restored: this
+ * transaction must flush before it commits, so that nobody sees the row neither here nor there, or
+ * twice. */
 bool rollup_must_flush(const struct rollup *r);
 
 /* True when a flush must come before the next event. */

@@ -50,7 +50,7 @@ int session_totals_init(struct session_totals *s, struct store *store)
             DISPATCH_SUMMED(X)
 #undef X
         ;
-    static const char take_out[] = "UPDATE projection_session SET session=?1"
+    static const char change[] = "UPDATE projection_session SET session=?1"
 #define Y(name) "," #name "=" #name "+?"
         COUNTED(Y)
 #undef Y
@@ -67,7 +67,7 @@ int session_totals_init(struct session_totals *s, struct store *store)
     if (s->cells == NULL || s->index == NULL || s->order == NULL)
         return -SQLITE_NOMEM;
     if ((rc = store_prepare(store, save, &s->save)) != 0 ||
-        (rc = store_prepare(store, take_out, &s->take_out)) != 0 ||
+        (rc = store_prepare(store, change, &s->change)) != 0 ||
         (rc = store_prepare(store, "UPDATE projection SET watermark=? WHERE name='session'",
                             &s->save_watermark)) != 0)
         return rc;
@@ -208,19 +208,30 @@ static int save_cell(struct session_totals *s, const struct session_totals_cell 
     return store_run(s->save);
 }
 
-int session_totals_retract(struct session_totals *s, const struct log_row *row)
+/* Counts a row of any age once more (sign 1) or once less (-1). */
+static int count_anew(struct session_totals *s, const struct log_row *row, int32_t sign)
 {
     if (row->session == 0 || !row->counts)
         return 0;
     if (row->id > s->watermark) {
-        add_dispatch(cell_of(s, row), row, -1);
+        add_dispatch(cell_of(s, row), row, sign);
         return 0;
     }
-    struct session_totals_cell gone = { .session = row->session };
-    add_dispatch(&gone, row, -1);
-    sqlite3_bind_int64(s->take_out, 1, row->session);
-    bind_counts(s->take_out, 2, &gone);
-    return store_run(s->take_out);
+    struct session_totals_cell changed = { .session = row->session };
+    add_dispatch(&changed, row, sign);
+    sqlite3_bind_int64(s->change, 1, row->session);
+    bind_counts(s->change, 2, &changed);
+    return store_run(s->change);
+}
+
+int session_totals_retract(struct session_totals *s, const struct log_row *row)
+{
+    return count_anew(s, row, -1);
+}
+
+int session_totals_restore(struct session_totals *s, const struct log_row *row)
+{
+    return count_anew(s, row, 1);
 }
 
 static int by_session(const void *a, const void *b, void *cells)

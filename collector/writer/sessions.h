@@ -5,8 +5,8 @@
  * together, with one watermark. Owner: the writer.
  *
  * Invariant: table + memory = all rows; table = the rows up to the watermark, at every commit. A row
- * at or below the watermark that does not count any more is therefore taken out of the table at once,
- * in the same transaction.
+ * at or below the watermark that does not count any more, or counts again, is therefore taken out of the
+ * table or added to it at once, in the same transaction.
  */
 #ifndef COLLECTOR_SESSIONS_H
 #define COLLECTOR_SESSIONS_H
@@ -27,7 +27,7 @@ struct session_totals {
     uint32_t used;
     int64_t watermark, newest;
     struct spans spans;
-    sqlite3_stmt *save, *take_out, *save_watermark;
+    sqlite3_stmt *save, *change, *save_watermark;
 };
 
 int session_totals_init(struct session_totals *s, struct store *store);
@@ -37,6 +37,7 @@ void session_totals_fini(struct session_totals *s);
 int session_totals_start(struct session_totals *s);
 void session_totals_row(struct session_totals *s, const struct log_row *row);
 int session_totals_retract(struct session_totals *s, const struct log_row *row);
+int session_totals_restore(struct session_totals *s, const struct log_row *row);
 bool session_totals_is_full(const struct session_totals *s);
 bool session_totals_is_dirty(const struct session_totals *s);
 int session_totals_flush(struct session_totals *s);

@@ -149,6 +149,8 @@ static int prepare_all(struct store *s)
 #define TG_DISPATCH_TEXT(name) ",?"
 #define TG_DISPATCH_NUM(name)  ",?"
 #include "../../schema/event.def"
+#define TG_DISPATCH_DERIVED(name) ",?"
+#include "../../schema/event.def"
                                    ")";
     int rc;
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * writer.h: the thread that changes data. Takes batches from its queue, stores them in one
- * transaction, and calls each batch's done after the commit. It alone writes, and it alone
- * checkpoints.
+ * transaction, and calls each batch's done after the commit; serves orders (govern/order.h) in the
+ * same way. It alone writes, and it alone checkpoints.
  */
 #ifndef COLLECTOR_WRITER_H
 #define COLLECTOR_WRITER_H
 
 #include "../base/batch.h"
+#include "../base/board.h"
 #include "../base/counters.h"
 #include "../base/metric.h"
 #include "../base/ticker.h"
@@ -19,7 +20,8 @@ struct writer_options {
     const char *path;        /* borrowed during writer_start */
     const char *synchronous; /* "full" or "extra" */
     struct journal_options journal;
-    int64_t stream_days; /* a stream that was silent this long is forgotten */
+    int64_t stream_days;       /* a stream that was silent this long is forgotten */
+    struct board_stand *stand; /* where verdicts are published; borrowed until writer_stop; NULL: nowhere */
 };
 
 /* Opens the store and starts the thread; returns when the store is ready. queue, counters and

@@ -3,8 +3,10 @@
  * gateway.c: a little agent gateway that meters itself. Start here.
  *
  * Every agent has a model and a few sessions; a call takes its time, finds part of its prompt in the
- * provider's cache, and fails now and then, as calls do. What you would add to your own gateway
- * is report_call, report_answer, and tg_open and tg_close in main.
+ * provider's cache, and fails now and then, as calls do. Before each call it asks whether there is
+ * budget for it: from memory, or, with --admit 1, the collector itself, who sets the money aside. What
+ * you would add to your own gateway is may_call, report_call, report_answer, and tg_open and tg_close
+ * in main.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,12 +25,16 @@ static const struct model {
     { "reviewer", "google", "gemini-2.5-pro", "http", 15000, 400, 3600 },
 };
 enum { MODELS = sizeof models / sizeof *models, SESSIONS = 5 };
-static double rate = 50, seconds = 10, agents = 6;
+static double rate = 50, seconds = 10, agents = 6, admit = 0;
+static const char *runaway = ""; /* an agent that makes half of all calls */
 
 struct call {
     const struct model *model;
     char agent[64], session[96], run[32], response[32];
     enum tg_status status;
+    enum tg_trigger trigger;
+    char use_model[128], use_lane[64];
+    struct tg_reservation reserved; /* with --admit */
 };
 
 static int about(int n) /* half to one and a half times as much */
@@ -36,11 +42,24 @@ static int about(int n) /* half to one and a half times as much */
     return n / 2 + rand() % (n + 1);
 }
 
+static int pick_agent(void)
+{
+    int any = rand() % (int)agents;
+
+    if (rand() % 2 == 0)
+        return any;
+    for (int i = 0; i < MODELS; i++)
+        if (strcmp(models[i].agent, runaway) == 0)
+            return i;
+    return any;
+}
+
 static struct call make_call(int number)
 {
-    int agent = rand() % (int)agents, chance = rand() % 100;
+    int agent = pick_agent(), chance = rand() % 100;
     struct call c = { .model = &models[agent % MODELS], .status = TG_STATUS_OK };
 
+    c.trigger = rand() % 10 == 0 ? TG_TRIGGER_HEARTBEAT : TG_TRIGGER_USER;
     snprintf(c.agent, sizeof c.agent, agent < MODELS ? "%s" : "%s-%d", c.model->agent, agent / MODELS + 1);
     snprintf(c.session, sizeof c.session, "%s:session-%d", c.agent, rand() % SESSIONS);
     snprintf(c.run, sizeof c.run, "run-%d", number / 3);
@@ -48,6 +67,42 @@ static struct call make_call(int number)
     if (chance < 3)
         c.status = chance == 0 ? TG_STATUS_TIMEOUT : TG_STATUS_ERROR;
     return c;
+}
+
+static void nap(double s)
+{
+    nanosleep(&(struct timespec){ (time_t)s, (long)((s - (double)(time_t)s) * 1e9) }, NULL);
+}
+
+/* Ask before the call. False: it must not be made. */
+static int may_call(tg_emitter *tg, struct call *c)
+{
+    struct tg_request r = { .agent_id = c->agent,
+                            .session_id = c->session,
+                            .provider = c->model->provider,
+                            .model = c->model->name,
+                            .surface = c->model->surface,
+                            .trigger = c->trigger,
+                            .prompt_tokens = c->model->prompt };
+    struct tg_verdict v = { .action = TG_ALLOW };
+
+    if (admit > 0) /* whatever comes back, v says what to do: also if nobody answers */
+        tg_admit(tg, &r, 0, 500, &c->reserved, &v);
+    else
+        tg_check(tg, &r, &v);
+    if (v.action == TG_ALLOW)
+        return 1;
+    if (v.action != TG_WARN)
+        printf("%s: %s\n", c->agent, v.message);
+    if (v.action == TG_DELAY && v.delay_ms > 0)
+        nap((double)(v.delay_ms < 1000 ? v.delay_ms : 1000) / 1000); /* a demonstration has no more time */
+    if (v.action == TG_DOWNGRADE) {
+        snprintf(c->use_model, sizeof c->use_model, "%s", v.use_model);
+        snprintf(c->use_lane, sizeof c->use_lane, "%s", v.use_lane);
+    }
+    if (v.action == TG_BLOCK)
+        c->reserved.id[0] = '\0'; /* nothing was set aside */
+    return v.action != TG_BLOCK;
 }
 
 /* Tell about a finished model call: set what is known, leave the rest unknown. */
@@ -59,11 +114,16 @@ static int report_call(tg_emitter *tg, const struct call *c)
     d.session_id = c->session;
     d.run_id = c->run;
     d.provider = c->model->provider;
-    d.model = c->model->name;
+    d.model = c->use_model[0] != '\0' ? c->use_model : c->model->name;
+    d.requested_model = c->model->name;
+    d.lane = c->use_lane;
     d.surface = c->model->surface;
-    d.trigger = rand() % 10 == 0 ? TG_TRIGGER_HEARTBEAT : TG_TRIGGER_USER;
+    d.trigger = c->trigger;
     d.status = c->status;
     d.attempt = 1;
+    d.reservation_id = c->reserved.id;  /* settles it */
+    if (c->status == TG_STATUS_BLOCKED) /* no provider has seen it: there is nothing else to tell */
+        return tg_dispatch_complete(tg, &d);
     d.latency_ms = about(c->model->latency_ms);
     if (c->status == TG_STATUS_OK) {
         int prompt = about(c->model->prompt), cached = prompt / 10 * (rand() % 9); /* up to 80 % */
@@ -93,13 +153,6 @@ static int report_answer(tg_emitter *tg, const struct call *c)
     return tg_message(tg, &m);
 }
 
-static void pause_between_calls(void)
-{
-    double pause = 1 / rate;
-
-    nanosleep(&(struct timespec){ (time_t)pause, (long)((pause - (double)(time_t)pause) * 1e9) }, NULL);
-}
-
 static int parse(int argc, char **argv, struct tg_options *opt)
 {
     for (int i = 1; i < argc; i += 2) {
@@ -110,6 +163,10 @@ static int parse(int argc, char **argv, struct tg_options *opt)
             seconds = atof(value);
         else if (value != NULL && strcmp(argv[i], "--agents") == 0)
             agents = atof(value);
+        else if (value != NULL && strcmp(argv[i], "--admit") == 0)
+            admit = atof(value);
+        else if (value != NULL && strcmp(argv[i], "--runaway") == 0)
+            runaway = value;
         else if (value != NULL && strcmp(argv[i], "--endpoint") == 0)
             opt->endpoint = value;
         else
@@ -125,7 +182,11 @@ int main(int argc, char **argv)
     tg_emitter *tg;
 
     if (parse(argc, argv, &opt) != 0)
-        return fprintf(stderr, "usage: %s [--rate N] [--seconds N] [--agents N] [--endpoint E]\n", *argv), 2;
+        return fprintf(stderr,
+                       "usage: %s [--rate N] [--seconds N] [--agents N] [--admit 1] [--runaway AGENT] "
+                       "[--endpoint E]\n",
+                       *argv),
+               2;
     opt.gateway = "example-gateway";
     opt.gateway_version = TG_VERSION;
     int rc = tg_open(&opt, &tg);
@@ -134,11 +195,13 @@ int main(int argc, char **argv)
     srand((unsigned)time(NULL));
     for (int i = 0; i < (int)(rate * seconds); i++) {
         struct call c = make_call(i);
+        if (!may_call(tg, &c))
+            c.status = TG_STATUS_BLOCKED;
         report_call(tg, &c);
         tg_count(tg, "calls", c.model->surface, 1);
         if (c.status == TG_STATUS_OK)
             report_answer(tg, &c);
-        pause_between_calls();
+        nap(1 / rate);
     }
     tg_flush(tg, 5000);
     if (tg_stats(tg, &st) == TG_OK)

@@ -75,6 +75,34 @@ export function isCompaction(runId) {
   return Boolean(runId?.includes(':compaction:'));
 }
 
+/**
+ * Another model by its name in a budget or policy, as the gateway takes it: its provider apart.
+ * "provider/model" is taken apart only where the gateway has that provider: models have slashes too.
+ */
+export function modelOf(name, provider, isProvider) {
+  const slash = name.indexOf('/'),
+    first = name.slice(0, Math.max(slash, 0)),
+    rest = name.slice(slash + 1);
+  if (first && rest && (first === provider || isProvider(first))) return { provider: first, model: rest };
+  return { provider, model: name };
+}
+
+/** The providers that a gateway's configuration names: with models, with a key, or in an agent's model. */
+export function providersOf(config) {
+  const agents = [config?.agents?.defaults, ...Object.values(config?.agents?.entries ?? {})];
+  const models = agents.flatMap((one) => [
+    one?.model?.primary ?? one?.model,
+    ...Object.keys(one?.models ?? {}),
+  ]);
+  return new Set([
+    ...Object.keys(config?.models?.providers ?? {}),
+    ...Object.values(config?.auth?.profiles ?? {}).map((profile) => profile?.provider),
+    ...models
+      .filter((name) => typeof name === 'string' && name.includes('/'))
+      .map((name) => name.split('/')[0]),
+  ]);
+}
+
 const TRIGGERS = {
   user: 'user',
   heartbeat: 'heartbeat',

@@ -11,12 +11,17 @@
  * where the addon is missing or no emitter can be opened: one warning, and nothing from then on,
  * until the next start.
  *
- * Nothing here throws into the gateway, waits (but stop, for STOP_MS) or keeps the process alive.
+ * The gate (gate.js) is there where the addon can answer it; else every turn goes on.
+ *
+ * Nothing here throws into the gateway, waits (but stop, for STOP_MS, and a turn that a verdict
+ * delays) or keeps the process alive.
  */
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join as path } from 'node:path';
+import { providersOf } from './convert.js';
+import { Gate } from './gate.js';
 import { Join } from './join.js';
 
 const STOP_MS = 1500;
@@ -32,9 +37,12 @@ function findAddon(configured) {
 class Hub {
   #options = {};
   #logger;
+  #providers = new Set();
   #addon;
   #handle;
   #join;
+  #gate;
+  #waiting = new Set(); /* of the turns that a verdict delays: ends the wait */
   #dead = false;
   #timer;
   #timerAt = Infinity;
@@ -42,9 +50,10 @@ class Hub {
   #unsubscribe;
   #warned = new Set();
 
-  configure(options, logger) {
+  configure(options, logger, config) {
     this.#options = options;
     this.#logger = logger;
+    this.#guard('configuration', () => (this.#providers = providersOf(config)));
   }
 
   start(subscribe) {
@@ -62,6 +71,7 @@ class Hub {
     try {
       this.#unsubscribe?.();
       this.#unsubscribe = undefined;
+      for (const end of this.#waiting) end();
       clearTimeout(this.#timer);
       this.#timerAt = Infinity;
       this.#join?.flush();
@@ -82,6 +92,69 @@ class Hub {
     });
   }
 
+  /** Before a turn: what to answer instead of asking a model; undefined, at once or after a wait: it goes on. */
+  beforeReply(event, ctx) {
+    const name = 'before_agent_reply';
+    return this.#guard(name, () => {
+      const request = this.#request(name, event, ctx),
+        judged = request && this.#gate.judge(request);
+      if (judged?.text) return this.#refuse(judged.text, request, ctx);
+      if (!judged?.waitMs) return undefined;
+      this.#count('gate.delayed');
+      return this.#wait(judged.waitMs).then(() => this.#guard(name, () => this.#afterWait(request, ctx)));
+    });
+  }
+
+  /** Before a model is chosen: the one to take instead; undefined: as chosen. */
+  beforeModel(event, ctx) {
+    const name = 'before_model_resolve';
+    return this.#guard(name, () => {
+      const request = this.#request(name, event, ctx),
+        use = request && this.#gate.judge(request)?.use;
+      if (!use) return undefined;
+      this.#count('gate.downgraded');
+      return { providerOverride: use.provider, modelOverride: use.model };
+    });
+  }
+
+  #request(name, event, ctx) {
+    if (!event || this.#seen.has(event) || !this.#open() || !this.#gate) return undefined;
+    this.#seen.add(event);
+    return this.#join.request(name, event, ctx);
+  }
+
+  /** While the turn waited others went on: what is spent by now stops this one too, but nothing delays it twice. */
+  #afterWait(request, ctx) {
+    const text = this.#gate?.judge(request)?.text;
+    return text ? this.#refuse(text, request, ctx) : undefined;
+  }
+
+  /** A heartbeat is refused in silence: nobody asked, and its answer would go to somebody's chat again and again. */
+  #refuse(text, request, ctx) {
+    this.#count('gate.blocked');
+    this.#guard('a blocked turn', () => this.#join.refused(request, ctx?.runId));
+    const reply = request.trigger === 'heartbeat' ? undefined : { text };
+    return { handled: true, reply, reason: 'tollgate' };
+  }
+
+  /** Resolves after so long, or when the gateway stops. */
+  #wait(milliseconds) {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#waiting.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      timer.unref();
+      this.#waiting.add(end);
+    });
+  }
+
+  #count(name) {
+    if (this.#handle) this.#addon.count(this.#handle, name, undefined, 1);
+  }
+
   #diagnostic(event, meta) {
     this.#guard('diagnostics', () => {
       if (!meta?.trusted || !this.#open()) return;
@@ -92,9 +165,10 @@ class Hub {
 
   #guard(what, run) {
     try {
-      run();
+      return run();
     } catch (error) {
       this.#warn(what, error);
+      return undefined;
     }
   }
 
@@ -102,8 +176,12 @@ class Hub {
   #warn(what, error) {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
+    this.#say(`${what}: ${error?.message ?? error}`);
+  }
+
+  #say(text) {
     try {
-      this.#logger?.warn?.(`tollgate: ${what}: ${error?.message ?? error}`);
+      this.#logger?.warn?.(`tollgate: ${text}`);
     } catch {
       /* a logger that throws is not ours to report */
     }
@@ -129,6 +207,7 @@ class Hub {
       return false;
     }
     this.#join ??= new Join(this.#out());
+    this.#gate ??= this.#makeGate();
     this.#dead = false;
     return true;
   }
@@ -141,6 +220,20 @@ class Hub {
       count: (name, label) => this.#handle && this.#addon.count(this.#handle, name, label, 1),
       convert: this.#addon.usageOpenclaw,
     };
+  }
+
+  #makeGate() {
+    if (this.#options.enforce === false) return undefined;
+    if (typeof this.#addon.check !== 'function') {
+      this.#warn('budgets are not enforced', 'the addon is older than the plugin');
+      return undefined;
+    }
+    return new Gate({
+      check: (request) => this.#handle && this.#addon.check(this.#handle, request),
+      version: () => this.#handle && this.#addon.stats(this.#handle)?.verdict_version,
+      isProvider: (name) => this.#providers.has(name),
+      say: (text) => this.#say(text),
+    });
   }
 
   /** One timer, for the earliest thing that waits. It keeps no process alive. */

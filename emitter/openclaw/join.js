@@ -104,6 +104,25 @@ export class Join {
     this.#settle(call);
   }
 
+  /** The call that a turn is about to make, as far as it is known and in the words of its event to come. */
+  request(name, event, ctx = {}) {
+    const at = convert.placeOf(event, ctx);
+    this.#learn(at);
+    this.#out.count(`hook.${name}`, this.#surface(at));
+    return { ...this.#asker(at), ...convert.words({ provider: ctx.modelProviderId, model: ctx.modelId }) };
+  }
+
+  /** A turn's first call was refused, so there is no call: nobody else tells of it. */
+  refused(request, runId) {
+    this.#out.dispatch({
+      ts_ms: this.#now(),
+      ...request,
+      ...convert.words({ requested_model: request.model, run_id: runId }),
+      granularity: 'call',
+      status: 'blocked',
+    });
+  }
+
   /** Tells what has waited long enough. */
   sweep() {
     const now = this.#now();
@@ -186,6 +205,21 @@ export class Join {
       root_session_id: session.rootId,
       agent_id: agentId ?? session.agentId ?? convert.agentOf(key),
     });
+  }
+
+  /** Who asks, where and why: what a verdict is asked for, and what its event will say. */
+  #asker(at) {
+    const { runId, key } = at,
+      run = this.#runs.get(runId);
+    return {
+      ...this.#names(at),
+      ...convert.words({
+        user_id: run?.userId,
+        surface: convert.surfaceOf(runId, run),
+        channel: convert.channelOf(runId, run),
+      }),
+      trigger: convert.triggerOf(runId, key, run?.trigger),
+    };
   }
 
   /* -------------------------------------------------------------- model calls */
@@ -311,26 +345,20 @@ export class Join {
   }
 
   #emit(call, why) {
-    const { runId, key } = call.at,
-      run = this.#runs.get(runId);
     this.#open.delete(call.id);
     this.#told.set(call.id, true);
     if (why && !call.message) this.#out.count(`calls.no_message.${why}`, this.#surface(call.at));
     if (!call.end) this.#out.count('calls.no_end', this.#surface(call.at));
     this.#out.dispatch({
       ts_ms: call.endedAt ?? this.#now(),
-      ...this.#names(call.at),
+      ...this.#asker(call.at),
       ...convert.words({
-        user_id: run?.userId,
         provider: call.provider,
-        surface: convert.surfaceOf(runId, run),
-        channel: convert.channelOf(runId, run),
-        run_id: runId,
+        run_id: call.at.runId,
         call_id: call.callId,
         trace_id: call.traceId,
         span_id: call.spanId,
       }),
-      trigger: convert.triggerOf(runId, key, run?.trigger),
       granularity: call.unit === 'turn' ? 'turn' : 'call',
       attempt: call.attempt,
       ...convert.counts({ latency_ms: call.end?.durationMs, ttft_ms: call.end?.timeToFirstByteMs }),

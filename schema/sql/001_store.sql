@@ -111,7 +111,7 @@ CREATE TABLE dispatch (
     attempt               INTEGER,
     prompt_tokens         INTEGER,
     completion_tokens     INTEGER,
-    total_tokens          INTEGER,
+    total_tokens          INTEGER,            -- less prompt_tokens and completion_tokens where both are known: mostly 0
     cached_tokens         INTEGER,
     cache_write_tokens    INTEGER,
     cache_write_1h_tokens INTEGER,
@@ -121,7 +121,9 @@ CREATE TABLE dispatch (
     ttft_ms               INTEGER,
     http_status           INTEGER,            -- 0 and 200 change places: most are 200, and a 0 takes no room
     partial               INTEGER,
-    cost_reported_nanousd INTEGER
+    cost_reported_nanousd INTEGER,
+    price                 INTEGER,            -- what priced it; NULL: unpriced
+    cost_nanousd          INTEGER             -- what it cost by that
 );
 
 CREATE TABLE message (
@@ -257,6 +259,8 @@ CREATE TABLE projection_day_row (
     ttft_ms_known               INTEGER NOT NULL,
     cost_reported_nanousd       INTEGER NOT NULL,
     cost_reported_nanousd_known INTEGER NOT NULL,
+    cost_nanousd                INTEGER NOT NULL,
+    cost_nanousd_known          INTEGER NOT NULL,
     PRIMARY KEY (start_minute, dims)
 ) WITHOUT ROWID;
 
@@ -295,7 +299,9 @@ CREATE TABLE projection_session (
     ttft_ms                     INTEGER NOT NULL,
     ttft_ms_known               INTEGER NOT NULL,
     cost_reported_nanousd       INTEGER NOT NULL,
-    cost_reported_nanousd_known INTEGER NOT NULL
+    cost_reported_nanousd_known INTEGER NOT NULL,
+    cost_nanousd                INTEGER NOT NULL,
+    cost_nanousd_known          INTEGER NOT NULL
 );
 CREATE INDEX projection_session_by_last ON projection_session (last_ms);
 CREATE INDEX projection_session_by_tokens ON projection_session (tokens);
@@ -392,9 +398,11 @@ SELECT e.id, e.ts_ms, e.ts_ms + e.received_after_ms AS received_ms, e.state,
            FROM l WHERE i + CASE f.form WHEN 'letters' THEN 5 ELSE 11 END <= length(hex(e.reservation_id)))
            SELECT t || CAST(substr(e.reservation_id, (i + 1) / 2) AS TEXT) FROM l ORDER BY i DESC LIMIT 1) END
            FROM identifier_form f WHERE f.head = substr(e.reservation_id, 1, 1)) ELSE e.reservation_id END AS reservation_id,
-       e.tool_used, e.attempt, e.prompt_tokens, e.completion_tokens, e.total_tokens, e.cached_tokens,
+       e.tool_used, e.attempt, e.prompt_tokens, e.completion_tokens,
+       e.total_tokens + ifnull(e.prompt_tokens + e.completion_tokens, 0) AS total_tokens, e.cached_tokens,
        e.cache_write_tokens, e.cache_write_1h_tokens, e.reasoning_tokens, e.tool_calls, e.latency_ms,
-       e.ttft_ms, CASE e.http_status WHEN 0 THEN 200 WHEN 200 THEN 0 ELSE e.http_status END AS http_status, e.partial, e.cost_reported_nanousd
+       e.ttft_ms, CASE e.http_status WHEN 0 THEN 200 WHEN 200 THEN 0 ELSE e.http_status END AS http_status, e.partial, e.cost_reported_nanousd,
+       e.price, e.cost_nanousd
 FROM dispatch e JOIN dims d ON d.id = e.dims JOIN source src ON src.id = d.source
 LEFT JOIN session s ON s.id = e.session;
 
@@ -453,7 +461,8 @@ SELECT r.date, src.name AS source, d.agent_id, d.user_id, d.provider, d.model, d
        CASE WHEN r.tool_calls_known > 0 THEN r.tool_calls END AS tool_calls, r.calls - r.tool_calls_known AS tool_calls_unknown,
        CASE WHEN r.latency_ms_known > 0 THEN r.latency_ms END AS latency_ms, r.calls - r.latency_ms_known AS latency_ms_unknown,
        CASE WHEN r.ttft_ms_known > 0 THEN r.ttft_ms END AS ttft_ms, r.calls - r.ttft_ms_known AS ttft_ms_unknown,
-       CASE WHEN r.cost_reported_nanousd_known > 0 THEN r.cost_reported_nanousd END AS cost_reported_nanousd, r.calls - r.cost_reported_nanousd_known AS cost_reported_nanousd_unknown
+       CASE WHEN r.cost_reported_nanousd_known > 0 THEN r.cost_reported_nanousd END AS cost_reported_nanousd, r.calls - r.cost_reported_nanousd_known AS cost_reported_nanousd_unknown,
+       CASE WHEN r.cost_nanousd_known > 0 THEN r.cost_nanousd END AS cost_nanousd, r.calls - r.cost_nanousd_known AS cost_nanousd_unknown
 FROM projection_day_row r JOIN dims d ON d.id = r.dims JOIN source src ON src.id = d.source;
 
 -- Totals by session; about a second behind the log.
@@ -471,6 +480,7 @@ SELECT s.session_id, s.parent_session_id, s.root_session_id, root.session_id AS 
        CASE WHEN t.tool_calls_known > 0 THEN t.tool_calls END AS tool_calls, t.calls - t.tool_calls_known AS tool_calls_unknown,
        CASE WHEN t.latency_ms_known > 0 THEN t.latency_ms END AS latency_ms, t.calls - t.latency_ms_known AS latency_ms_unknown,
        CASE WHEN t.ttft_ms_known > 0 THEN t.ttft_ms END AS ttft_ms, t.calls - t.ttft_ms_known AS ttft_ms_unknown,
-       CASE WHEN t.cost_reported_nanousd_known > 0 THEN t.cost_reported_nanousd END AS cost_reported_nanousd, t.calls - t.cost_reported_nanousd_known AS cost_reported_nanousd_unknown
+       CASE WHEN t.cost_reported_nanousd_known > 0 THEN t.cost_reported_nanousd END AS cost_reported_nanousd, t.calls - t.cost_reported_nanousd_known AS cost_reported_nanousd_unknown,
+       CASE WHEN t.cost_nanousd_known > 0 THEN t.cost_nanousd END AS cost_nanousd, t.calls - t.cost_nanousd_known AS cost_nanousd_unknown
 FROM projection_session t JOIN session s ON s.id = t.session JOIN session root ON root.id = s.root
 JOIN dims d ON d.id = t.dims JOIN source src ON src.id = d.source;

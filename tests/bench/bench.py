@@ -20,6 +20,12 @@ memory   The collector's highest resident memory through preload, queries, expor
          for, and through a million distinct session names, against the limit of 64 MiB.
 disk     Bytes of the database for each event after a checkpoint, against the limit of 150.
 export   Rows a second of a million rows, against a bare SELECT of the same rows.
+admit    From before tg_admit to its return with a reservation that is on disk, over ipc, 500 times, while 10,000 events a
+         second come in, against one fdatasync of 4 KiB in the same folder beside the same. The turn with the middle p99 counts.
+verdict  From before the tg_dispatch_complete that crosses a limit to the first tg_check in another process that blocks,
+         each of 500 times with a fresh agent, against the same; alone, and while 10,000 events a second come in.
+ingest_budgets  Durable events a second of a lifelike load of 900 agents with 1,000 budgets, of which each call counts in
+         seven or eight, against none; in turns, and of each the best turn counts.
 viewers  Ingest at full speed and the slowest view's p99, with 100 readers of /v1/stream who read 4 KiB/s, against without.
 TOLLGATE_BENCH_EVENTS is the size of it all (10,000,000), TOLLGATE_BENCH_ROUNDS how often each view is asked for.
 """
@@ -34,6 +40,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 sys.dont_write_bytecode = True
 import emitters  # noqa: E402
+import govern  # noqa: E402
 import harness  # noqa: E402
 import store  # noqa: E402
 from figures import bench, percentile  # noqa: E402
@@ -147,4 +154,8 @@ if __name__ == "__main__":
     for which in sys.argv[1:]:
         if which in ("ingest", "latency", "idle"):
             {"ingest": ingest, "latency": latency, "idle": idle}[which]()
+        if which in ("admit", "verdict"):
+            {"admit": govern.admit, "verdict": govern.verdict}[which](fdatasync_ms)
+        if which == "ingest_budgets":
+            govern.ingest_budgets()
     store.run(sys.argv[1:])

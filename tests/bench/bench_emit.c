@@ -85,6 +85,8 @@ static void collector(const char *endpoint)
         int n = zmq_recv(socket, peer, sizeof peer, 0);
         if (n < 0 || zmq_msg_recv(&m, socket, 0) < 0)
             continue;
+        if (((const uint8_t *)zmq_msg_data(&m))[2] != 1) /* no batch */
+            continue;
         zmq_send(socket, peer, (size_t)n, ZMQ_SNDMORE);
         zmq_send(socket, reply, settle(zmq_msg_data(&m), reply), 0);
     }

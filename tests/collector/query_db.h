@@ -24,6 +24,7 @@
 #include "collector/base/session_name.h"
 #include "collector/base/sketch.h"
 #include "collector/base/slab.h"
+#include "collector/base/stored.h"
 #include "collector/base/zone.h"
 #include "collector/query/usage.h"
 #include "collector/writer/migrations.h"
@@ -240,8 +241,8 @@ static inline void db_row_insert(struct db *d, const struct db_row *r)
     sqlite3_stmt *s = db_prepare(
         d, "INSERT INTO dispatch(id,ts_ms,received_after_ms,state,dims,session,event_id,run_id,partial,"
            "prompt_tokens,completion_tokens,total_tokens,cached_tokens,cache_write_tokens,"
-           "cache_write_1h_tokens,reasoning_tokens,tool_calls,latency_ms,ttft_ms,cost_reported_nanousd)"
-           "VALUES(?,?,5,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+           "cache_write_1h_tokens,reasoning_tokens,tool_calls,latency_ms,ttft_ms,cost_reported_nanousd,"
+           "cost_nanousd)VALUES(?,?,5,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
 
     memcpy(id, &r->id, sizeof r->id);
     sqlite3_bind_int64(s, 1, r->id);
@@ -258,6 +259,8 @@ static inline void db_row_insert(struct db *d, const struct db_row *r)
         if (r->num[i] >= 0)
             sqlite3_bind_int64(s, 9 + i, r->num[i]);
     }
+    stored_bind_total_tokens(s, 9 + SUM_total_tokens, r->num[SUM_total_tokens], r->num[SUM_prompt_tokens],
+                             r->num[SUM_completion_tokens]);
     db_run(d, s);
 }
 
@@ -405,9 +408,10 @@ static inline void db_level_project(struct db *d, int level, const char *table, 
     }
 }
 
-#define DB_TOTAL(name)                                                    \
-    ",CAST(total(CASE WHEN e.state&7=0 THEN e." #name " END) AS INTEGER)" \
-    ",count(CASE WHEN e.state&7=0 THEN e." #name " END)"
+#define DB_TOTAL_OF(sql)                                              \
+    ",CAST(total(CASE WHEN e.state&7=0 THEN " sql " END) AS INTEGER)" \
+    ",count(CASE WHEN e.state&7=0 THEN " sql " END)"
+#define DB_TOTAL(name) DB_TOTAL_OF("e." #name)
 
 /* One span of the session index: the ids from first to last. */
 static inline void db_span_insert(struct db *d, int64_t first, int64_t last)
@@ -448,11 +452,11 @@ static inline void db_project_sessions(struct db *d, int64_t watermark)
     db_exec(d, "DELETE FROM projection_session; DELETE FROM projection_session_span;"
                "DELETE FROM projection_session_slice");
     sqlite3_stmt *s = db_prepare(
-        d,
-        "INSERT INTO projection_session SELECT e.session,max(e.dims),min(e.ts_ms),max(e.ts_ms),min(e.id),"
-        "max(e.id),0,total(e.state&7=0),total(e.state&7=0 AND ifnull(d.status,0) IN (2,3)),"
-        "total(e.state&7=0 AND e.partial),0" DISPATCH_SUMMED(
-            DB_TOTAL) " FROM dispatch e JOIN dims d ON d.id=e.dims WHERE e.id<=? AND e.session>0 GROUP BY 1");
+        d, "INSERT INTO projection_session SELECT e.session,max(e.dims),min(e.ts_ms),max(e.ts_ms),min(e.id),"
+           "max(e.id),0,total(e.state&7=0),total(e.state&7=0 AND ifnull(d.status,0) IN (2,3)),"
+           "total(e.state&7=0 AND e.partial),0" DISPATCH_SUMMED_BUT_TOTAL(
+               DB_TOTAL, DB_TOTAL_OF(STORED_TOTAL_TOKENS)) " FROM dispatch e JOIN dims d ON d.id=e.dims "
+                                                           "WHERE e.id<=? AND e.session>0 GROUP BY 1");
     sqlite3_bind_int64(s, 1, watermark);
     db_run(d, s);
     for (int64_t first = 1; first <= watermark;) {

@@ -19,10 +19,47 @@
 #include "collector/writer/memo.h"
 #include "collector/writer/recent.h"
 
+static void what_goes_first_is_ahead_of_the_rest(void **state)
+{
+    struct queue *q = queue_new(2);
+    struct queue_item items[5] = { { NULL, 1, 0 },
+                                   { NULL, 1, 0 },
+                                   { NULL, 9, 1 },
+                                   { NULL, 1, 1 },
+                                   { NULL, 1, 1 } },
+                      *out;
+
+    (void)state;
+    assert_int_equal(queue_pop_first(q, &out), QUEUE_EMPTY);
+    assert_int_equal(queue_push(q, &items[0], 0), QUEUE_OK);
+    assert_int_equal(queue_push(q, &items[1], 0), QUEUE_OK);
+    assert_int_equal(queue_pop_first(q, &out), QUEUE_EMPTY); /* ordinary ones do not go first */
+    for (int i = 2; i < 5; i++)
+        assert_int_equal(queue_push_first(q, &items[i]), QUEUE_OK); /* full or not, in their own order */
+    static const int order[] = { 2, 3, 4, 0, 1 };
+    assert_int_equal(queue_pop_first(q, &out), QUEUE_OK);
+    assert_ptr_equal(out, &items[order[0]]);
+    for (int i = 1; i < 5; i++) {
+        assert_int_equal(queue_pop(q, 0, &out), QUEUE_OK);
+        assert_ptr_equal(out, &items[order[i]]);
+    }
+    assert_int_equal(queue_pop_first(q, &out), QUEUE_EMPTY);
+    assert_int_equal(queue_weight(q), 0);
+    assert_int_equal(queue_push(q, &items[0], 0), QUEUE_OK); /* the ends are still where they should be */
+    assert_int_equal(queue_push_first(q, &items[2]), QUEUE_OK);
+    assert_int_equal(queue_pop(q, 0, &out), QUEUE_OK);
+    assert_ptr_equal(out, &items[2]);
+    assert_int_equal(queue_pop(q, 0, &out), QUEUE_OK);
+    assert_ptr_equal(out, &items[0]);
+    queue_close(q);
+    assert_int_equal(queue_push_first(q, &items[2]), QUEUE_CLOSED);
+    queue_free(q);
+}
+
 static void a_full_queue_refuses_and_keeps_order(void **state)
 {
     struct queue *q = queue_new(10);
-    struct queue_item items[4] = { { NULL, 4 }, { NULL, 6 }, { NULL, 1 }, { NULL, 50 } }, *out;
+    struct queue_item items[4] = { { NULL, 4, 0 }, { NULL, 6, 0 }, { NULL, 1, 0 }, { NULL, 50, 0 } }, *out;
 
     (void)state;
     assert_int_equal(queue_pop(q, 0, &out), QUEUE_EMPTY);
@@ -60,7 +97,7 @@ static void *produce(void *arg)
     struct producer *p = arg;
 
     for (int i = 0; i < PUSHED; i++) {
-        p->items[i] = (struct numbered){ { NULL, 1 }, p->id, i };
+        p->items[i] = (struct numbered){ { NULL, 1, 0 }, p->id, i };
         while (queue_push(p->queue, &p->items[i].item, 1000) != QUEUE_OK)
             ;
     }
@@ -221,6 +258,7 @@ static void foreign_text_is_quoted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_goes_first_is_ahead_of_the_rest),
         cmocka_unit_test(a_full_queue_refuses_and_keeps_order),
         cmocka_unit_test(many_producers_lose_nothing),
         cmocka_unit_test(a_tick_wakes_whoever_waits),

@@ -29,14 +29,15 @@ static const char *const events[] = {
     ("{'kind':'dispatch','ts_ms':1795251603100,'model':'sonnet','prompt_tokens':18200,'completion_tokens':"
      "402,"
      "'total_tokens':18602,'cached_tokens':9000,'latency_ms':3100,'status':'ok','tool_used':'bash','attempt':"
-     "1}"),
+     "1,'cost_nanousd':60630000,'cost_reported_nanousd':1}"),
     ("{'kind':'dispatch','ts_ms':1795251600500,'model':'sonnet','status':'error','error_type':'rate_limit',"
      "'attempt':2}"),
     "{'kind':'message_sent','ts_ms':1795251604000,'outcome':'delivered','surface':'telegram'}",
     "{'kind':'dispatch','ts_ms':1795338000000,'model':'haiku','prompt_tokens':1000,'status':'ok'}",
 };
 static const char agent[] = "{'session_id':'s-42/sub','first_ms':1795251603100,'duration_ms':12000,'calls':2,"
-                            "'errors':1,'tokens':5000,'agent_id':'helper'}";
+                            "'errors':1,'tokens':5000,'agent_id':'helper','cost_reported_nanousd':"
+                            "2000000000}";
 
 static json_t *parse(const char *text)
 {
@@ -86,9 +87,9 @@ static void test_wide(void **state)
         "2026-11-21 (UTC)\n"
         "09:00:00.500    +500 ms  sonnet                     -                   -  error      rate_limit  "
         "attempt 2\n"
-        "09:00:03.100     +3.1 s  sonnet          18.2 k + 402  ████░░░░     3.1 s  ok         bash\n"
+        "09:00:03.100     +3.1 s  sonnet          18.2 k + 402  ████░░░░     3.1 s  ok         $0.06  bash\n"
         "09:00:03.100     +3.1 s  └ s-42/sub             5.0 k              12.0 s  1 error    2 calls  "
-        "helper\n"
+        "helper  $2.00*\n"
         "09:00:04.000     +4.0 s  message_sent                                      delivered  telegram\n"
         "2026-11-22 (UTC)\n"
         "09:00:00.000  +1 d 00 h  haiku              1.0 k + -  █                -  ok\n";
@@ -105,8 +106,9 @@ static void test_wide(void **state)
 /* No line is wider than the terminal, and no word is lost. */
 static void test_wraps(void **state)
 {
-    static const char *const words[] = { "rate_limit", "attempt 2", "18.2 k + 402", "bash", "##..",
-                                         "s-42/sub",   "helper",    "telegram",     "haiku" };
+    static const char *const words[] = { "rate_limit", "attempt 2", "18.2 k + 402", "bash",
+                                         "##..",       "$0.06",     "$2.00*",       "s-42/sub",
+                                         "helper",     "telegram",  "haiku" };
     struct timeline_row rows[5];
     size_t n = rows_make(rows);
 

@@ -44,6 +44,271 @@ static void every_default_prints_back_to_itself(void **state)
     free(second);
 }
 
+/* Owned by the caller. */
+static char *printed(const struct config *c)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+
+    assert_non_null(f);
+    config_print(c, f);
+    fclose(f);
+    return text;
+}
+
+static const char governing[] =
+    "budgets:\n"
+    "  - name: daily-research\n"
+    "    scope: { agent: \"research*\", tag.team: [red, 007, 7, \"true\"], lane: {not: [batch, \"\"]} }\n"
+    "    per: agent\n"
+    "    limit: 5 usd\n"
+    "    window: day\n"
+    "    timezone: Europe/Berlin\n"
+    "    alerts: [50, 80]\n"
+    "    action: block\n"
+    "  - { name: tokens, limit: 0.10, unit: usd, window: sliding 5h, strict: true, timezone: ~ }\n"
+    "  - { name: odd, limit: 7, unit: calls, window: month, scope: { agent: \"a\\x01 \\x85 \\u2028 \\ufeff: "
+    "#\" "
+    "} }\n"
+    "policies:\n"
+    "  - { name: no-opus, deny_models: \"*opus*\", default_model: small }\n"
+    "prices:\n"
+    "  - { match: { model: \"local/*\" }, free: true }\n"
+    "  - match: { provider: openai, model: gpt-5 }\n"
+    "    input: 1.25\n"
+    "    output: \"10\"\n"
+    "    tiers: [ { above: 200000, input: 2.50 }, {} ]\n"
+    "  - {}\n"
+    "rollups: { zone: Asia/Kathmandu }\n"
+    "estimate: { prompt_tokens: 1000, completion_tokens: 0 }\n"
+    "reservations: { ttl: 90s, open: 5 }\n";
+
+static void budgets_policies_and_prices_are_read(void **state)
+{
+    struct config c;
+    char error[CONFIG_ERROR_MAX];
+
+    (void)state;
+    if (parse(governing, &c, error) != 0)
+        fail_msg("%s", error);
+    assert_int_equal(c.budget_count, 3);
+    assert_string_equal(c.budgets[0]->name, "daily-research");
+    assert_int_equal(c.budgets[0]->limit, 5000000000);
+    assert_string_equal(zone_name(c.budgets[0]->zone), "Europe/Berlin");
+    assert_int_equal(c.budgets[0]->scope.terms, 3);
+    assert_int_equal(c.budgets[0]->scope.term[2].patterns, 4);
+    assert_string_equal(c.budgets[0]->scope.term[2].pattern[0], "007"); /* as it was written */
+    assert_int_equal(c.budgets[1]->limit, 100000000);
+    assert_true(c.budgets[1]->strict);
+    /* the zone of the days, though it stands below */
+    assert_string_equal(zone_name(c.budgets[2]->zone), "Asia/Kathmandu");
+    assert_int_equal(c.policy_count, 1);
+    assert_string_equal(c.policies[0]->use_model, "small");
+    assert_int_equal(json_array_size(c.prices), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(c.prices, 1), "input")), "1.25");
+    assert_int_equal(c.estimate_prompt_tokens, 1000);
+    assert_int_equal(c.estimate_completion_tokens, 0);
+    assert_int_equal(c.reservation_ttl_ms, 90000);
+    assert_int_equal(c.reservations_open, 5);
+    config_fini(&c);
+    assert_int_equal(c.budget_count + c.policy_count, 0);
+    config_fini(&c); /* twice is fine */
+
+    assert_int_equal(parse("budgets:\npolicies: []\nprices:\n", &c, error), 0);
+    assert_int_equal(c.budget_count + c.policy_count, 0);
+    assert_int_equal(c.estimate_prompt_tokens, 8192);
+    assert_int_equal(c.reservation_ttl_ms, 600000);
+    config_fini(&c);
+}
+
+static void budgets_print_back_to_themselves(void **state)
+{
+    struct config c, again;
+    char error[CONFIG_ERROR_MAX];
+
+    (void)state;
+    assert_int_equal(parse(governing, &c, error), 0);
+    char *first = printed(&c);
+    if (config_parse("printed", first, strlen(first), &again, error) != 0)
+        fail_msg("%s in\n%s", error, first);
+    char *second = printed(&again);
+    assert_string_equal(first, second);
+    assert_memory_equal(&c, &again, offsetof(struct config, budgets));
+    assert_int_equal(again.budget_count, c.budget_count);
+    for (size_t i = 0; i < c.budget_count; i++) {
+        json_t *a = budget_json(c.budgets[i]), *b = budget_json(again.budgets[i]);
+        assert_true(json_equal(a, b));
+        json_decref(a);
+        json_decref(b);
+    }
+    assert_true(json_equal(c.prices, again.prices));
+    assert_non_null(
+        strstr(first, "\n  - name: daily-research\n    scope: {agent: \"research*\", lane: {not: "));
+    assert_non_null(
+        strstr(first, "\n    limit: \"$5.00\"\n    window: day\n    timezone: \"Europe/Berlin\"\n"));
+    free(first);
+    free(second);
+    config_fini(&c);
+    config_fini(&again);
+}
+
+static void bad_lists_name_their_place(void **state)
+{
+#define LAUGH(a, b) "&" #a " [*" #b ",*" #b ",*" #b ",*" #b ",*" #b ",*" #b ",*" #b ",*" #b "]"
+    static const struct {
+        const char *text, *parts[6];
+    } table[] = {
+        { "budgets:\n  - name: ok\n    limit: 1 usd\n    window: day\n  - name: daily-research\n    window: "
+          "day\n"
+          "    limit: 5 eur\n",
+          { "f.yaml:7: budgets[1] daily-research: limit: \"5 eur\" where an amount, as 5 usd" } },
+        { "budgets:\n  - name: a\n    limit: 1 usd\n    window: day\n    scope:\n      agent: x\n      agnt: "
+          "y\n",
+          { "f.yaml:7: budgets[0] a: scope.agnt: \"y\"", "expected" } },
+        { "budgets:\n  - limit: 1 usd\n    window: day\n",
+          { "f.yaml:2: budgets[0]: name: \"\" where 1 to 64" } },
+        { "budgets:\n  - name: a\n    window: day\n", { "f.yaml:2: budgets[0] a: limit: \"\" where" } },
+        { "budgets:\n  - {name: a, limit: 1 usd, window: day}\n  - {name: b, limit: 1 usd, window: day}\n"
+          "  -\n    name: a\n    limit: 1 usd\n    window: day\n",
+          { "f.yaml:5: budgets[2] a: name: \"a\" where another name than in line 2" } },
+        { "policies:\n  - {name: a, deny_models: x}\n  - {name: a, deny_models: y}\n",
+          { "f.yaml:3: policies[1] a: name: \"a\" where another name than in line 2" } },
+        { "policies:\n  - name: a\n", { "f.yaml:2: policies[0] a:", "at least one of allow_lanes" } },
+        { "budgets: {name: a}\n", { "f.yaml:1: budgets: a list was expected" } },
+        { "budgets: all\n", { "f.yaml:1: budgets: a list was expected" } },
+        { "\nbudgets: [7]\n", { "f.yaml:2: budgets[0]: budget: \"7\" where a map" } },
+        { "prices: [7]\n", { "f.yaml:1: prices[0]:", "a map" } },
+        { "prices: [free]\n", { "f.yaml:1: prices[0]:", "\"free\"", "a map" } },
+        { "budgets:\n  - name: a\n    name: b\n", { "f.yaml:3: budgets: a key that was given before" } },
+        { "budgets:\n  - ? [a]\n    : b\n", { "f.yaml:2: budgets: a key was expected" } },
+        { "budgets:\n  - \"a\\0b\": 1\n", { "f.yaml:2: budgets: a key was expected" } },
+        { "budgets:\n  - name: \"a\\0b\"\n", { "f.yaml:2: budgets: a text without NUL" } },
+        { "prices:\n  - &a [*a]\n", { "prices: nested deeper" } },
+        { "prices:\n - " LAUGH(b, a) "\n", { "f.yaml:" } }, /* no such alias */
+        { "prices:\n - {a: &a [x,x,x,x,x,x,x,x], b: " LAUGH(b, a) ", c: " LAUGH(c, b) ", d: " LAUGH(
+              d, c) ", e: " LAUGH(e, d) "}\n",
+          { "prices: more than the 8192 values" } },
+        { "budgets: []\nbudgets: []\n", { "f.yaml:2:", "given before" } },
+        { "bugdets: []\n", { "\"bugdets\"", "log, budgets, policies, prices" } },
+        { "rollups: {zone: Nowhere}\nbudgets: [{}]\n", { "f.yaml:1: rollups.zone" } },
+        { "estimate: {prompt_tokens: -1}", { "estimate.prompt_tokens", "from 0 to" } },
+        { "reservations: {ttl: 2d}", { "reservations.ttl", "\"2d\"", "from 1s to 1d" } },
+        { "reservations: {open: 0}", { "reservations.open", "from 1 to" } },
+    };
+    struct config c, untouched;
+    char error[CONFIG_ERROR_MAX];
+
+    (void)state;
+    config_default(&c);
+    untouched = c;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (parse(table[i].text, &c, error) != -1)
+            fail_msg("%s was taken", table[i].text);
+        assert_null(strchr(error, '\n'));
+        for (int k = 0; k < 6 && table[i].parts[k] != NULL; k++)
+            if (strstr(error, table[i].parts[k]) == NULL)
+                fail_msg("%s does not name %s", error, table[i].parts[k]);
+        assert_memory_equal(&c, &untouched, sizeof c);
+    }
+}
+
+static void lists_have_a_limit(void **state)
+{
+    static char text[CONFIG_FILE_MAX];
+    char error[CONFIG_ERROR_MAX];
+    struct config c;
+    size_t n = 0;
+
+    (void)state;
+    n += (size_t)snprintf(text, sizeof text, "policies:\n");
+    for (int i = 0; i < POLICIES_MAX; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, " - {name: p%d, deny_models: x}\n", i);
+    assert_int_equal(parse(text, &c, error), 0);
+    assert_int_equal(c.policy_count, POLICIES_MAX);
+    config_fini(&c);
+    snprintf(text + n, sizeof text - n, " - {name: last, deny_models: x}\n");
+    assert_int_equal(parse(text, &c, error), -1);
+    assert_non_null(strstr(error, "policies: more than the 1000"));
+}
+
+static int judge(const json_t *prices, struct fault *fault)
+{
+    if (json_object_get(json_array_get(prices, 1), "input") == NULL)
+        return 0;
+    snprintf(fault->field, sizeof fault->field, "prices[1].input");
+    snprintf(fault->value, sizeof fault->value, "cheap");
+    snprintf(fault->expected, sizeof fault->expected, "usd per million tokens");
+    return -1;
+}
+
+static void who_knows_prices_is_asked(void **state)
+{
+    char error[CONFIG_ERROR_MAX];
+    struct config c;
+
+    (void)state;
+    config_judge_prices = judge;
+    int rc = parse("prices:\n  - {model: a}\n  - model: b\n    input: cheap\n", &c, error);
+    assert_int_equal(rc, -1);
+    assert_string_equal(error,
+                        "f.yaml:4: prices[1].input: \"cheap\" where usd per million tokens was expected");
+    rc = parse("prices:\n  - {model: a}\n  -\n    model: b\n    other: {}\n\n    input: cheap\n", &c, error);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(error, "f.yaml:7: prices[1].input"));
+    rc = parse("prices:\n  - {model: a}\n  - {model: b}\n", &c, error);
+    assert_int_equal(rc, 0);
+    config_fini(&c);
+    config_judge_prices = NULL;
+}
+
+static void contradictions_are_shown(void **state)
+{
+    static const char down[] = "window: day, action: downgrade, use: {model: small}";
+    char text[1024], error[CONFIG_ERROR_MAX], *told = NULL;
+    struct config c;
+    size_t len;
+
+    (void)state;
+    snprintf(text, sizeof text,
+             "budgets: [{name: hard, limit: 5 usd, window: day}, {name: soft, limit: 9 usd, %s},"
+             " {name: fine, limit: 4 usd, %s}]",
+             down, down);
+    assert_int_equal(parse(text, &c, error), 0);
+    FILE *f = open_memstream(&told, &len);
+    assert_int_equal(config_contradictions(&c, "x: ", f), 1);
+    fclose(f);
+    assert_string_equal(
+        told, "x: budget hard blocks at $5.00, so budget soft, which downgrades at $9.00, never acts\n");
+    free(told);
+    config_fini(&c);
+}
+
+static void a_reload_changes_places(void **state)
+{
+    struct config running, wanted;
+    char error[CONFIG_ERROR_MAX], names[128];
+
+    (void)state;
+    assert_int_equal(parse("budgets: [{name: old, limit: 1 usd, window: day}]", &running, error), 0);
+    assert_int_equal(parse("budgets: [{name: new, limit: 1 usd, window: day}, {name: newer, limit: 1 usd,"
+                           " window: day}]\npolicies: [{name: p, deny_models: x}]\nprices: [{a: b}]",
+                           &wanted, error),
+                     0);
+    struct budget *old = running.budgets[0];
+    config_reload(&running, &wanted);
+    assert_int_equal(running.budget_count, 2);
+    assert_string_equal(running.budgets[0]->name, "new");
+    assert_int_equal(running.policy_count, 1);
+    assert_int_equal(wanted.budget_count, 1);
+    assert_ptr_equal(wanted.budgets[0], old); /* whoever still looks at it may */
+    assert_int_equal(wanted.policy_count, 0);
+    assert_int_equal(json_array_size(running.prices), 1);
+    assert_int_equal(config_frozen(&running, &wanted, names, sizeof names), 0); /* none needs a restart */
+    config_fini(&running);
+    config_fini(&wanted);
+}
+
 static void good_values_are_taken(void **state)
 {
     struct config c;
@@ -77,6 +342,7 @@ static void durations_and_zones_are_taken(void **state)
         { "15m", 900000, "15m" },
         { "12h", 43200000, "12h" },
         { "24h", 86400000, "1d" },
+        { "2w", 1209600000, "2w" },
         { "400d", 34560000000, "400d" },
         { "36500d", 3153600000000, "36500d" },
         { "forever", CONFIG_FOREVER, "forever" },
@@ -140,7 +406,7 @@ static void errors_name_file_line_key_value_and_expectation(void **state)
         { "retention:\n  dispatch: 90",
           { "f.yaml:2:", "retention.dispatch", "\"90\"", "90d, 12h", "forever" } },
         { "retention: {dispatch: 1.5d}", { "retention.dispatch", "\"1.5d\"" } },
-        { "retention: {dispatch: 1w}", { "retention.dispatch", "\"1w\"" } },
+        { "retention: {dispatch: 1y}", { "retention.dispatch", "\"1y\"" } },
         { "retention: {dispatch: -1d}", { "retention.dispatch", "\"-1d\"" } },
         { "retention: {dispatch: 0s}", { "retention.dispatch", "\"0s\"", "from 1s" } },
         { "retention: {dispatch: \"\"}", { "retention.dispatch" } },
@@ -211,6 +477,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_prints_back_to_itself),
+        cmocka_unit_test(budgets_policies_and_prices_are_read),
+        cmocka_unit_test(budgets_print_back_to_themselves),
+        cmocka_unit_test(bad_lists_name_their_place),
+        cmocka_unit_test(lists_have_a_limit),
+        cmocka_unit_test(who_knows_prices_is_asked),
+        cmocka_unit_test(contradictions_are_shown),
+        cmocka_unit_test(a_reload_changes_places),
         cmocka_unit_test(good_values_are_taken),
         cmocka_unit_test(durations_and_zones_are_taken),
         cmocka_unit_test(errors_name_file_line_key_value_and_expectation),

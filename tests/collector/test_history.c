@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Random histories of a writer's life against a recount from the raw tables: sessions and sub-agents,
- * partial records and their final ones, coarser records, duplicates, late and misdated events,
+ * partial records and their final ones, coarser records, duplicates, late and misdated events, new prices,
  * combinations past the bound, flushes at any time, crashes and rollbacks. After each, every level
  * of the rollups, the day rows, the totals and the index of the sessions, the roots, the
  * combinations and the partitions must be what the rows of the log come to.
@@ -11,6 +11,7 @@
 #include "collector/base/clock.h"
 #include "collector/base/sketch.h"
 #include "collector/base/slab.h"
+#include "collector/base/stored.h"
 #include "collector/writer/journal.h"
 #include "made_event.h"
 
@@ -32,7 +33,7 @@ struct history {
 
 /* What all histories together have been through. */
 static struct journal_tally met;
-static int64_t rollbacks, folded_rows, unfolded_rows;
+static int64_t rollbacks, repriced, folded_rows, unfolded_rows;
 
 static unsigned below(struct history *h, unsigned n)
 {
@@ -160,7 +161,29 @@ static void random_event(struct history *h)
     assert_int_equal(journal_append(&h->journal, &h->from, &m.event, &result), 0);
 }
 
-/* A transaction of some events; then perhaps a flush; then the commit, or not. */
+/* Another price for a row of any age, if it counts. */
+static void random_price(struct history *h)
+{
+    struct projections *p = &h->journal.projections;
+    int64_t num[DISPATCH_NUMS], id = 1 + below(h, (unsigned)h->store.next_id);
+    struct log_row row;
+    char sql[128];
+
+    assert_int_equal(projections_make_room(p, h->now_ms), 0);
+    int rc = log_row_read(h->journal.read_row, id, num, &row);
+    assert_true(rc >= 0);
+    if (rc == 0 || !row.counts)
+        return;
+    assert_int_equal(projections_retract(p, &row), 0);
+    snprintf(sql, sizeof sql, "UPDATE dispatch SET price = %s, cost_nanousd = %s%u WHERE id = %lld",
+             below(h, 3) == 0 ? "NULL" : "2", below(h, 4) == 0 ? "NULL + " : "", below(h, 70), (long long)id);
+    db_exec(&h->store, sql);
+    assert_int_equal(log_row_read(h->journal.read_row, id, num, &row), 1);
+    assert_int_equal(projections_restore(p, &row), 0);
+    repriced++;
+}
+
+/* A transaction of some events and new prices; then perhaps a flush; then the commit, or not. */
 static void live_a_moment(struct history *h)
 {
     bool lost = below(h, 10) == 0;
@@ -168,7 +191,7 @@ static void live_a_moment(struct history *h)
     h->now_ms += below(h, 4) == 0 ? (int64_t)below(h, 2000000) : (int64_t)below(h, 1000);
     begin(h);
     for (unsigned i = below(h, 8); i > 0; i--)
-        random_event(h);
+        below(h, 5) == 0 ? random_price(h) : random_event(h);
     if (below(h, 3) == 0)
         assert_int_equal(journal_flush_usage(&h->journal, h->now_ms), 0);
     if (below(h, 3) == 0)
@@ -195,18 +218,16 @@ struct raw {
 static struct raw rows[ROWS_MAX];
 static int rows_n;
 
-#define SUMMED(name) ", " #name
 static void read_rows(struct history *h)
 {
     sqlite3_stmt *s = db_prepare(
         &h->store,
         "SELECT e.id, ts_ms, 0, state & 7 = 0, ifnull(partial, 0), e.dims, d.rollup, ifnull(session, 0),"
-        " ifnull(d.status, 0)" DISPATCH_SUMMED(
-            SUMMED) " FROM dispatch e JOIN dims d ON d.id = e.dims UNION ALL"
-                    " SELECT id, ts_ms, 1, 0, 0, dims, 0, ifnull(session, 0), 0,"
-                    " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM message UNION ALL"
-                    " SELECT id, ts_ms, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM report"
-                    " ORDER BY 1");
+        " ifnull(d.status, 0)" STORED_SUMS " FROM dispatch e JOIN dims d ON d.id = e.dims UNION ALL"
+        " SELECT id, ts_ms, 1, 0, 0, dims, 0, ifnull(session, 0), 0,"
+        " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM message UNION ALL"
+        " SELECT id, ts_ms, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM report"
+        " ORDER BY 1");
 
     for (rows_n = 0; sqlite3_step(s) == SQLITE_ROW; rows_n++) {
         assert_true(rows_n < ROWS_MAX);
@@ -600,7 +621,7 @@ static void random_histories_equal_their_recount(void **state)
         db_remove();
     }
     assert_true(met.replaced > 0 && met.duplicate > 0 && met.conflict > 0 && met.coarser > 0);
-    assert_true(met.misdated > 0 && met.overflowed > 0 && rollbacks > 0 && folded_rows > 0 &&
+    assert_true(met.misdated > 0 && met.overflowed > 0 && rollbacks > 0 && repriced > 0 && folded_rows > 0 &&
                 unfolded_rows > 0);
 }
 

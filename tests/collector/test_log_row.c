@@ -54,11 +54,12 @@ static void put(int64_t i)
                    " VALUES(%lld, %lld, -7, 16, %u, %s, x'00')"
                  : "INSERT INTO dispatch(id, ts_ms, received_after_ms, dims, session, state, event_id, "
                    "prompt_tokens,"
-                   " cached_tokens, latency_ms, cost_reported_nanousd, partial)"
-                   " VALUES(%lld, %lld, 7, %u, %s, %d, x'00', %d, %s, %d, %s, %s)",
+                   " cached_tokens, latency_ms, cost_reported_nanousd, partial, price, cost_nanousd)"
+                   " VALUES(%lld, %lld, 7, %u, %s, %d, x'00', %d, %s, %d, %s, %s, %s, %s)",
              (long long)i, (long long)(1000 * i), dims_of(i), i % 5 == 0 ? "NULL" : "77",
              (int)(i % 4) + 8 * (int)(i % 3), (int)i, i % 7 == 0 ? "NULL" : "0", (int)(2 * i),
-             i % 2 == 0 ? "NULL" : "0", i % 3 == 0 ? "NULL" : "1");
+             i % 2 == 0 ? "NULL" : "0", i % 3 == 0 ? "NULL" : "1", i % 9 == 0 ? "NULL" : "6",
+             i % 11 == 0 ? "NULL" : "13");
     run(sql);
 }
 
@@ -106,6 +107,8 @@ static void assert_dispatch(const struct log_row *row)
     assert_int_equal(row->num[D_cached_tokens], i % 7 == 0 ? UNKNOWN : 0);
     assert_int_equal(row->num[D_latency_ms], 2 * i);
     assert_int_equal(row->num[D_cost_reported_nanousd], i % 2 == 0 ? UNKNOWN : 0);
+    assert_int_equal(row->num[D_price], i % 9 == 0 ? UNKNOWN : 6);
+    assert_int_equal(row->num[D_cost_nanousd], i % 11 == 0 ? UNKNOWN : 13);
     assert_int_equal(row->num[D_partial], i % 3 == 0 ? UNKNOWN : 1);
     assert_int_equal(row->num[D_completion_tokens], UNKNOWN);
     assert_int_equal(row->num[D_http_status], UNKNOWN);

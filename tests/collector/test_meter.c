@@ -77,6 +77,13 @@ static struct log_row row_of(const struct call *c)
                              .num = c->num };
 }
 
+static void restore(struct meter *m, const struct call *c)
+{
+    struct log_row row = row_of(c);
+
+    assert_int_equal(meter_restore(m, &row), 0);
+}
+
 static void add(struct meter *m, const struct call *c)
 {
     struct wire w = wire_of(&c->names);
@@ -156,8 +163,10 @@ static void test_counts(void **state)
     c.num[D_latency_ms] = 840;
     c.num[D_ttft_ms] = 20;
     c.num[D_cost_reported_nanousd] = 1;
+    c.num[D_cost_nanousd] = 7;
     add(m, &c);
     c.num[D_cost_reported_nanousd] = 12345678900;
+    c.num[D_cost_nanousd] = 12000000000;
     add(m, &c);
     expect_none(m, "tollgate_usage");
     meter_commit(m);
@@ -177,6 +186,10 @@ static void test_counts(void **state)
               "\"cost_reported\"} 0");
     expect(m, "tollgate_usage_cost_reported_usd_total{agent=\"a\",provider=\"anthropic\",model=\"sonnet-2\"} "
               "12.345678901");
+    expect(m, "tollgate_usage_cost_usd_total{agent=\"a\",provider=\"anthropic\",model=\"sonnet-2\"} "
+              "12.000000007");
+    expect(m, "tollgate_usage_unpriced_calls_total{agent=\"a\",provider=\"anthropic\",model=\"sonnet-2\"} 0");
+    expect_none(m, "field=\"cost\"");
 #define LABELS \
     "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_request_model=\"sonnet\""
     expect(m, "gen_ai_client_token_usage_bucket{" LABELS ",gen_ai_token_type=\"input\",le=\"1024\"} 0");
@@ -283,6 +296,36 @@ static void test_retract(void **state)
     expect(m, USAGE("tokens_total", "type=\"prompt\"} 320"));
     expect(m, "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"unknown\","
               "gen_ai_request_model=\"unknown\",gen_ai_token_type=\"input\"} 320");
+    meter_close(m);
+}
+
+/* A call is priced anew: only its cost changes, and what is unpriced catches up with the truth. */
+static void test_restore(void **state)
+{
+    struct meter *m = meter_new();
+    struct call c = call_of(1, (struct names){ .agent = "a", .status = 1 });
+
+    (void)state;
+    c.num[D_prompt_tokens] = 100;
+    add(m, &c);
+    meter_commit(m);
+    expect_none(m, "tollgate_usage_cost_usd_total{"); /* unknown is not 0 */
+    expect(m, "tollgate_usage_unpriced_calls_total{agent=\"a\",provider=\"unknown\",model=\"unknown\"} 1");
+    for (int i = 0; i < 2; i++) { /* the second time to no effect */
+        retract(m, &c);
+        c.num[D_cost_nanousd] = 1000000001;
+        restore(m, &c);
+        meter_commit(m);
+    }
+    expect(m, USAGE("calls_total", "status=\"ok\"} 1"));
+    expect(m, USAGE("tokens_total", "type=\"prompt\"} 100"));
+    expect(m,
+           "tollgate_usage_cost_usd_total{agent=\"a\",provider=\"unknown\",model=\"unknown\"} 1.000000001");
+    expect(m, "tollgate_usage_unpriced_calls_total{agent=\"a\",provider=\"unknown\",model=\"unknown\"} 1");
+    c.num[D_cost_nanousd] = UNKNOWN;
+    add(m, &c);
+    meter_commit(m);
+    expect(m, "tollgate_usage_unpriced_calls_total{agent=\"a\",provider=\"unknown\",model=\"unknown\"} 1");
     meter_close(m);
 }
 
@@ -612,12 +655,13 @@ static void test_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_unknown_names_and_errors),
-        cmocka_unit_test(test_rollback),      cmocka_unit_test(test_retract),
-        TEST(test_retract_from_earlier),      cmocka_unit_test(test_ignores),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_reserved_names),
-        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_history),       cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_counts),         cmocka_unit_test(test_unknown_names_and_errors),
+        cmocka_unit_test(test_rollback),       cmocka_unit_test(test_retract),
+        cmocka_unit_test(test_restore),        TEST(test_retract_from_earlier),
+        cmocka_unit_test(test_ignores),        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_reserved_names), cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_buckets),        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_readers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

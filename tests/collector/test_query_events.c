@@ -250,15 +250,16 @@ static void test_cursor(void **state)
 static void test_columns(void **state)
 {
     static const char *const names[] = {
-#define TG_HEAD_TEXT(name)     #name,
-#define TG_DIMS_TEXT(name)     #name,
-#define TG_DIMS_ENUM(name)     #name,
-#define TG_DIMS_TAGS(name)     #name,
-#define TG_DISPATCH_TEXT(name) #name,
-#define TG_DISPATCH_NUM(name)  #name,
-#define TG_MESSAGE_TEXT(name)  #name,
-#define TG_MESSAGE_ENUM(name)  #name,
-#define TG_MESSAGE_NUM(name)   #name,
+#define TG_HEAD_TEXT(name)        #name,
+#define TG_DIMS_TEXT(name)        #name,
+#define TG_DIMS_ENUM(name)        #name,
+#define TG_DIMS_TAGS(name)        #name,
+#define TG_DISPATCH_TEXT(name)    #name,
+#define TG_DISPATCH_NUM(name)     #name,
+#define TG_DISPATCH_DERIVED(name) #name,
+#define TG_MESSAGE_TEXT(name)     #name,
+#define TG_MESSAGE_ENUM(name)     #name,
+#define TG_MESSAGE_NUM(name)      #name,
 #include "schema/event.def"
     };
 

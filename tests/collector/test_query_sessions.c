@@ -17,6 +17,7 @@
 
 #include "collector/base/leb128.h"
 #include "collector/base/session_name.h"
+#include "collector/base/stored.h"
 #include "collector/query/session.h"
 #include "collector/query/session_list.h"
 #include "collector/query/session_tree.h"
@@ -155,8 +156,8 @@ static void row_insert(int id, const struct row *r)
     static const char dispatch[] =
         "INSERT INTO dispatch(id,ts_ms,received_after_ms,state,dims,session,event_id,partial,"
         "prompt_tokens,completion_tokens,total_tokens,cached_tokens,cache_write_tokens,"
-        "cache_write_1h_tokens,reasoning_tokens,tool_calls,latency_ms,ttft_ms,cost_reported_nanousd)"
-        "VALUES(?,?,5,?,?,nullif(?,0),randomblob(16),nullif(?,0),?,?,?,?,?,?,?,?,?,?,?)";
+        "cache_write_1h_tokens,reasoning_tokens,tool_calls,latency_ms,ttft_ms,cost_reported_nanousd,"
+        "cost_nanousd)VALUES(?,?,5,?,?,nullif(?,0),randomblob(16),nullif(?,0),?,?,?,?,?,?,?,?,?,?,?,?)";
 
     if (r->message) {
         run_sql("INSERT INTO message(id,ts_ms,received_after_ms,kind,dims,session,event_id)"
@@ -175,6 +176,8 @@ static void row_insert(int id, const struct row *r)
         if (r->num[i] >= 0)
             sqlite3_bind_int64(s, 7 + i, r->num[i]);
     }
+    stored_bind_total_tokens(s, 7 + SUM_total_tokens, r->num[SUM_total_tokens], r->num[SUM_prompt_tokens],
+                             r->num[SUM_completion_tokens]);
     done(s);
 }
 
@@ -321,7 +324,7 @@ static void totals_insert(int session, const struct session_totals *t)
 {
     sqlite3_stmt *s =
         prepared("INSERT INTO projection_session VALUES(?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,"
-                 "?,?,?,?,?,?,?,?,?,?,?)");
+                 "?,?,?,?,?,?,?,?,?,?,?,?,?)");
     const int64_t head[] = { session,     t->dims,  t->first_ms, t->last_ms, t->first_id, t->last_id,
                              t->messages, t->calls, t->errors,   t->partial, t->tokens };
     int at = 1;
@@ -368,6 +371,8 @@ static int64_t key_of(const struct session_totals *t)
         return t->calls;
     case ORDER_BY_ERRORS:
         return t->errors;
+    case ORDER_BY_COST:
+        return t->sum[SUM_cost_nanousd];
     default:
         return t->sum[SUM_cost_reported_nanousd];
     }

@@ -212,7 +212,7 @@ static void every_change_is_found_and_mended(void **state)
         { REBUILD_USAGE,
           "INSERT INTO projection_day_row SELECT start_minute, date, 999999, "
           "1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
-          ",0,0,0,0 FROM projection_day_row LIMIT 1",
+          ",0,0,0,0,0,0 FROM projection_day_row LIMIT 1",
           { "day rows: 1 of which the log has nothing" } },
         { REBUILD_SESSION,
           "UPDATE projection_session SET errors = errors + 1 WHERE session = 17",
@@ -227,7 +227,7 @@ static void every_change_is_found_and_mended(void **state)
         { REBUILD_SESSION,
           "INSERT INTO projection_session SELECT 999999, dims, 0, 0, 7, 7, "
           "0,9,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
-          ",0,0,0,0,0,0,0 FROM projection_session LIMIT 1",
+          ",0,0,0,0,0,0,0,0,0 FROM projection_session LIMIT 1",
           { "session 999999", "9 calls", "the log has none" } },
         { REBUILD_SESSION,
           "DELETE FROM projection_session_slice WHERE session = 17",

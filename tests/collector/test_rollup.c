@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "collector/base/sketch.h"
+#include "collector/base/stored.h"
 #include "collector/writer/rollup.h"
 
 #define DAY_MIN 1440LL
@@ -169,9 +170,12 @@ static int64_t put(struct fixture *f, int64_t ts_ms, uint32_t dims, const int64_
     sqlite3_bind_int(stmt, at++, counts ? (int)dice(2) * 8 : 2);
     sqlite3_bind_int64(stmt, at++, dims);
     bind_num(stmt, at++, num[D_partial]);
+    const int sums = at;
 #define X(name) bind_num(stmt, at++, num[D_##name]);
     DISPATCH_SUMMED(X)
 #undef X
+    stored_bind_total_tokens(stmt, sums + SUM_total_tokens, num[D_total_tokens], num[D_prompt_tokens],
+                             num[D_completion_tokens]);
     assert_int_equal(store_run(stmt), 0);
     sqlite3_finalize(stmt);
     struct log_row row = { .id = f->next_id++,
@@ -214,6 +218,31 @@ static void retract(struct fixture *f, int64_t id)
     assert_int_equal(rollup_retract(&f->rollup, &row), 0);
     snprintf(sql, sizeof sql, "UPDATE dispatch SET state = state | 1 WHERE id=%lld", (long long)id);
     run(f, sql);
+    if (rollup_must_flush(&f->rollup))
+        assert_int_equal(rollup_flush(&f->rollup, 0), 0);
+}
+
+/* Prices a row anew, if it counts. */
+static void reprice(struct fixture *f, int64_t id, int64_t cost)
+{
+    int64_t num[DISPATCH_NUMS];
+    struct log_row row;
+    char sql[160];
+    int rc = log_row_read(f->read_row, id, num, &row);
+
+    assert_true(rc >= 0);
+    if (rc == 0 || !row.counts)
+        return;
+    assert_int_equal(rollup_retract(&f->rollup, &row), 0);
+    snprintf(sql, sizeof sql, "UPDATE dispatch SET price=%s, cost_nanousd=nullif(%lld, -1) WHERE id=%lld",
+             cost >= 0 ? "7" : "NULL", (long long)cost, (long long)id);
+    run(f, sql);
+    assert_int_equal(log_row_read(f->read_row, id, num, &row), 1);
+    assert_int_equal(num[D_cost_nanousd], cost);
+    assert_int_equal(num[D_price], cost >= 0 ? 7 : UNKNOWN);
+    assert_int_equal(rollup_restore(&f->rollup, &row), 0);
+    if (id <= f->rollup.watermark)
+        assert_true(rollup_must_flush(&f->rollup));
     if (rollup_must_flush(&f->rollup))
         assert_int_equal(rollup_flush(&f->rollup, 0), 0);
 }
@@ -383,11 +412,7 @@ static struct facts recount(struct fixture *f, enum rollup_level level)
                               " SELECT e.id, ts_ms/60000, e.state & 7 = 0, d.rollup, e.id FROM dispatch e "
                               "JOIN dims d ON d.id = e.dims"
                               " WHERE e.id <= ?1";
-    static const char nums[] = "SELECT partial"
-#define X(name) "," #name
-        DISPATCH_SUMMED(X)
-#undef X
-            " FROM dispatch WHERE id=?";
+    static const char nums[] = "SELECT e.partial" STORED_SUMS " FROM dispatch e WHERE e.id=?";
     int64_t folded = ask(f, "SELECT value FROM projection_setting WHERE name='folded_minute'");
     struct facts facts = { 0 };
     sqlite3_stmt *stmt, *row;
@@ -600,6 +625,48 @@ static void what_is_retracted_is_nowhere(void **state)
     }
 }
 
+/* In memory, in an open minute, in a folded one: only the cost changes, known or not. */
+static void what_is_restored_counts_as_it_is_now(void **state)
+{
+    static const int64_t costs[] = { 5000, 0, UNKNOWN, 40 };
+    struct fixture f;
+    int64_t num[DISPATCH_NUMS];
+
+    (void)state;
+    for (int i = 0; i < DISPATCH_NUMS; i++)
+        num[i] = 1000 + i;
+    num[D_price] = num[D_cost_nanousd] = UNKNOWN;
+    for (int stage = 0; stage < 3; stage++) {
+        unlink(path);
+        fixture_open(&f, "UTC");
+        put(&f, NOW_MIN * MINUTE_MS, 2, num, true);
+        int64_t id = put(&f, NOW_MIN * MINUTE_MS + 9, 3, num, true);
+        if (stage > 0)
+            flush(&f, NOW_MIN + (stage == 2 ? 9 : 0));
+        for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+            reprice(&f, id, costs[i]);
+            assert_false(rollup_must_flush(&f.rollup));
+            flush(&f, NOW_MIN + (stage == 2 ? 9 : 0));
+            compare_with_recount(&f);
+            assert_int_equal(ask(&f, "SELECT cells FROM projection_minute"), 2);
+            if (stage == 2) {
+                assert_int_equal(ask(&f, "SELECT sum(calls) FROM projection_day_row"), 2);
+                assert_int_equal(ask(&f, "SELECT sum(cost_nanousd_known) FROM projection_day_row"),
+                                 costs[i] >= 0);
+                assert_int_equal(ask(&f, "SELECT sum(cost_nanousd) FROM projection_day_row"),
+                                 costs[i] >= 0 ? costs[i] : 0);
+            }
+        }
+        struct log_row row;
+        int64_t num_read[DISPATCH_NUMS];
+        assert_int_equal(log_row_read(f.read_row, id, num_read, &row), 1);
+        row.counts = false; /* it never counted: nothing happens */
+        assert_int_equal(rollup_restore(&f.rollup, &row), 0);
+        assert_false(rollup_is_dirty(&f.rollup));
+        fixture_close(&f);
+    }
+}
+
 /* The process ends between a commit of events and the flush; or the flush is rolled back. */
 static void the_tail_is_replayed(void **state)
 {
@@ -657,7 +724,7 @@ static void random_histories_are_exact(void **state)
         unlink(path);
         fixture_open(&f, "UTC");
         for (int i = 0; i < 400; i++) {
-            uint32_t what = dice(40);
+            uint32_t what = dice(44);
             if (what < 28) {
                 random_nums(num);
                 put(&f, random_time(now), 1 + dice(DIMS), num, dice(6) != 0);
@@ -671,6 +738,8 @@ static void random_histories_are_exact(void **state)
                 flush(&f, now);
             } else if (what < 39) {
                 commit(&f);
+            } else if (what < 43) {
+                reprice(&f, 1 + dice((uint32_t)f.next_id), dice(4) == 0 ? UNKNOWN : (int64_t)dice(1u << 20));
             } else { /* what was not committed is gone */
                 fixture_close(&f);
                 fixture_open(&f, zones[dice(4)]);
@@ -841,6 +910,7 @@ int main(void)
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_late_event_is_in_all_levels_at_once, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_is_retracted_is_nowhere, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_is_restored_counts_as_it_is_now, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(the_tail_is_replayed, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(random_histories_are_exact, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(memory_is_bounded, make_dir, remove_dir),

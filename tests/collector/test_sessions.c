@@ -218,6 +218,41 @@ static void a_retracted_row_is_taken_out(void **state)
     end(&f);
 }
 
+/* The row is priced anew, in memory or in the file; or not at all any more. */
+static void a_restored_row_counts_as_it_is_now(void **state)
+{
+    static const int64_t costs[] = { 900, UNKNOWN, 0, 12 };
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    for (int flushed = 0; flushed < 2; flushed++) {
+        uint32_t session = 1 + (uint32_t)flushed;
+        f.num[D_total_tokens] = 100;
+        f.num[D_cost_nanousd] = UNKNOWN;
+        struct log_row row = dispatch(&f, session, 1);
+        give(&f, row);
+        if (flushed)
+            flush(&f);
+        for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+            assert_int_equal(session_totals_retract(&f.sessions, &row), 0);
+            f.num[D_cost_nanousd] = costs[i];
+            assert_int_equal(session_totals_restore(&f.sessions, &row), 0);
+            if (!flushed)
+                continue;
+            assert_int_equal(of(&f, "calls", session), 1);
+            assert_int_equal(of(&f, "tokens", session), 100);
+            assert_int_equal(of(&f, "cost_nanousd", session), costs[i] >= 0 ? costs[i] : 0);
+            assert_int_equal(of(&f, "cost_nanousd_known", session), costs[i] >= 0);
+        }
+        flush(&f);
+        assert_int_equal(of(&f, "calls", session), 1);
+        assert_int_equal(of(&f, "cost_nanousd", session), 12);
+        assert_int_equal(of(&f, "cost_nanousd_known", session), 1);
+    }
+    end(&f);
+}
+
 static void rows_up_to_the_watermark_and_rows_without_session_are_ignored(void **state)
 {
     struct fixture f;
@@ -265,6 +300,7 @@ int main(void)
         TEST(spans_are_over_all_rows),
         TEST(the_combination_is_the_last_calls),
         TEST(a_retracted_row_is_taken_out),
+        TEST(a_restored_row_counts_as_it_is_now),
         TEST(rows_up_to_the_watermark_and_rows_without_session_are_ignored),
         TEST(memory_is_bounded),
     };

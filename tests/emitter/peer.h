@@ -167,8 +167,15 @@ struct peer_event {
     int64_t number; /* prompt_tokens; -1: another kind */
 };
 
+struct peer;
+
+/* What is no batch, and, with message NULL, every round of the peer's thread, which owns the socket. */
+typedef void peer_other(struct peer *p, void *socket, zmq_msg_t *who, const msgpack_object *message);
+
 struct peer {
     char endpoint[128];
+    peer_other *other; /* NULL: a collector that does not govern, and drops what it does not know */
+    void *other_arg;
     pthread_t thread;
     pthread_mutex_t mutex;
     void *ctx;
@@ -291,6 +298,7 @@ static inline void peer_receive(struct peer *p, void *socket)
     msgpack_unpacked u;
     struct peer_answer a;
     size_t at = 0;
+    bool lose = true;
 
     zmq_msg_init(&who);
     zmq_msg_init(&frame);
@@ -299,9 +307,13 @@ static inline void peer_receive(struct peer *p, void *socket)
         if (msgpack_unpack_next(&u, zmq_msg_data(&frame), zmq_msg_size(&frame), &at) !=
             MSGPACK_UNPACK_SUCCESS)
             abort();
+        bool batch = u.data.via.array.ptr[1].via.u64 == 1;
+        if (!batch && p->other != NULL)
+            p->other(p, socket, &who, &u.data);
         pthread_mutex_lock(&p->mutex);
-        p->batches++;
-        bool lose = p->mood == MUTE || (p->mood == FORGETFUL && (p->batches * 2654435761u >> 16) % 3 == 0);
+        p->batches += batch;
+        lose =
+            !batch || p->mood == MUTE || (p->mood == FORGETFUL && (p->batches * 2654435761u >> 16) % 3 == 0);
         if (!lose)
             peer_take(p, &u.data, &a);
         pthread_mutex_unlock(&p->mutex);
@@ -331,8 +343,10 @@ static inline void *peer_main(void *arg)
             break;
         if (wedged)
             nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
-        else if (zmq_poll(&item, 1, 20) > 0)
+        else if (zmq_poll(&item, 1, p->other != NULL ? 1 : 20) > 0)
             peer_receive(p, socket);
+        if (!wedged && p->other != NULL)
+            p->other(p, socket, NULL, NULL);
     }
     zmq_close(socket);
     return NULL;

@@ -48,5 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(len == len_again && memcmp(text, again, len) == 0);
     free(text);
     free(again);
+    config_fini(&first);
+    config_fini(&second);
     return 0;
 }

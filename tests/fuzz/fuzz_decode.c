@@ -60,6 +60,8 @@ static void check_event(const struct event *e)
         check_text(e->text[i]);
     for (int i = 0; i < nums; i++)
         must(e->num[i] >= UNKNOWN && e->num[i] <= SUM_MAX);
+    for (int i = DISPATCH_WIRE_NUMS; !message && i < (int)DISPATCH_NUMS; i++)
+        must(e->num[i] == UNKNOWN);
     check_names(e);
 }
 

@@ -276,6 +276,8 @@ class Collector:
     def request(self, method, path, body=None, headers=None, query=None, timeout=60):
         if query:
             path += "?" + urllib.parse.urlencode(query)
+        if isinstance(body, (dict, list)):
+            body, headers = json.dumps(body), dict({"Content-Type": "application/json"}, **(headers or {}))
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOWER)
         try:
             conn.request(method, path, body=body, headers=headers or {})
@@ -365,14 +367,14 @@ class Dealer:
         for i, frame in enumerate(frames):
             self._check(_zmq.zmq_send(self._s, frame, len(frame), ZMQ_SNDMORE if i + 1 < len(frames) else 0))
 
-    def recv(self, timeout=None):
-        """The next frame; TimeoutError if there is none in time (seconds)."""
+    def recv(self, timeout=None, most=REPLY_MAX):
+        """The next frame, of up to most bytes; TimeoutError if there is none in time (seconds)."""
         if timeout is not None:
             v = ctypes.c_int(int(timeout * 1000))
             self._check(_zmq.zmq_setsockopt(self._s, _INT_OPTIONS["rcvtimeo"], ctypes.byref(v), ctypes.sizeof(v)))
-        buf = ctypes.create_string_buffer(REPLY_MAX)
+        buf = ctypes.create_string_buffer(most)
         try:
-            n = self._check(_zmq.zmq_recv(self._s, buf, REPLY_MAX, 0))
+            n = self._check(_zmq.zmq_recv(self._s, buf, most, 0))
         except BlockingIOError:
             raise TimeoutError("no reply") from None
         return buf.raw[:n]

@@ -3,7 +3,9 @@
 (collector/base/slab.h, schema/sql) and nothing of the collector's own code."""
 
 SUMMED = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens",
-          "cache_write_1h_tokens", "reasoning_tokens", "tool_calls", "latency_ms", "ttft_ms", "cost_reported_nanousd")
+          "cache_write_1h_tokens", "reasoning_tokens", "tool_calls", "latency_ms", "ttft_ms", "cost_reported_nanousd", "cost_nanousd")
+# How the log tells them: total_tokens less the two others where both are known.
+LOGGED = [n if n != "total_tokens" else "total_tokens + ifnull(prompt_tokens + completion_tokens, 0)" for n in SUMMED]
 ZERO, CALLS_ALL, PLAIN, FIXED, CALLS_SOME = range(5)
 
 
@@ -62,11 +64,11 @@ def slab(body):
     return {d: (calls[i], *(c[i] for c in rest)) for i, d in enumerate(dims)}
 
 
-def counted(prefix=""):
+def counted():
     """SQL: what a group of dispatches adds up to, in the order of slab()'s numbers."""
     return ", ".join(["count(*)", "CAST(total(partial) AS INTEGER)"]
-                     + ["CAST(total(%s%s) AS INTEGER)" % (prefix, n) for n in SUMMED]
-                     + ["count(%s%s)" % (prefix, n) for n in SUMMED])
+                     + ["CAST(total(%s) AS INTEGER)" % n for n in LOGGED]
+                     + ["count(%s)" % n for n in LOGGED])
 
 
 def same(want, got, what):
@@ -78,7 +80,7 @@ def same(want, got, what):
 def check_minutes(c):
     log = {(r[0], r[1]): r[2:] for r in c.sql(
         "SELECT ts_ms / 60000, d.rollup, %s FROM dispatch e JOIN dims d ON d.id = e.dims WHERE state & 7 = 0"
-        " GROUP BY 1, 2" % counted("e."))}
+        " GROUP BY 1, 2" % counted())}
     got = {(minute, dims): cell for minute, body in c.sql("SELECT start_minute, body FROM projection_minute")
            for dims, cell in slab(body).items()}
     same(log, got, "minutes")

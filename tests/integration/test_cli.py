@@ -17,9 +17,11 @@ import time
 
 from harness import SLOWER, TOP, Lab, program, wait_until
 
-ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor")
+ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor", "budgets", "budget", "allow",
+          "allowances", "pause", "resume", "pauses", "check", "audit", "reprice")
 COMMANDS = ASKING + ("backup", "restore", "rebuild")
-OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"]}
+OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"], "budget": ["explain", "b"], "allow": ["b", "+5usd"],
+           "pause": ["agent=a"], "resume": ["agent=a"], "reprice": ["--from", "-1h"]}
 
 
 class Cli:
@@ -69,15 +71,15 @@ def test_usage_for_people():
         c.post("/v1/events", events).ok()
         assert cli.run("usage", "--by", "agent").splitlines() == [
             "AGENT       CALLS  PROMPT  CACHED  COMPLETION  P95 LATENCY  ERRORS",
-            "researcher  1,204  18.1 M    81 %       120 k        3.0 s   0.3 %",
-            "coder         313   310 k    81 %%      31.0 k       %s   1.0 %%  3 without token counts" % p95(cli, "coder"),
-            "(unknown)       1       -       -           -            -     0 %  no token counts",
+            "researcher  1,204  18.1 M    81 %       120 k        3.0 s   0.3 %  1,204 calls unpriced",
+            "coder         313   310 k    81 %%      31.0 k       %s   1.0 %%  3 without token counts, 313 calls unpriced" % p95(cli, "coder"),
+            "(unknown)       1       -       -           -            -     0 %  no token counts, 1 call unpriced",
         ]
         lines = cli.run("usage", "--by=agent,status", "--bucket", "1d", "--limit", "2").splitlines()
         assert len(lines) == 4 and lines[0].startswith("FROM") and "AGENT" in lines[0] and "STATUS" in lines[0]
         assert "only the first 2 rows" in lines[3]
         c.post("/v1/events", call("coder", cost_reported_nanousd=12345678901)).ok()
-        assert "$12.35" in cli.run("usage", "--agent", "coder") and " COST " in cli.run("usage")
+        assert "$12.35*" in cli.run("usage", "--agent", "coder") and " COST " in cli.run("usage")
 
 
 def p95(cli, agent):
@@ -185,8 +187,8 @@ def test_sessions():
         lines = [re.split("  +", line) for line in cli.run("sessions", "--order=-last").splitlines()]
         assert lines[0] == ["SESSION", "AGENT", "MODEL", "LAST", "DURATION", "CALLS", "TOKENS", "CACHED", "COST", "ERRORS", "MESSAGES"]
         assert [line[0] for line in lines[1:]] == ["s/1", "s/1/sub", "o-0", "o-1", "o-2", "o-3"]
-        assert lines[1][1] == "boss" and lines[1][4:] == ["1 m 02 s", "2", "1.2 k", "74 %", "-", "50 %", "1"], lines[1]
-        assert lines[2][-1] == "beneath s/1" and lines[3][8] == "$2.00"
+        assert lines[1][1] == "boss" and lines[1][4:] == ["1 m 02 s", "2", "1.2 k", "74 %", "-", "50 %", "1", "2 calls unpriced"], lines[1]
+        assert lines[2][-1] == "beneath s/1, 1 call unpriced" and lines[3][8] == "$2.00*"
         seen, after = [], []
         for _ in range(3):
             text = cli.run("sessions", "--limit", "2", "--order=-last", *after)
@@ -263,10 +265,11 @@ def test_agents_and_models():
         c.post("/v1/events", [call("a", provider="p"), call("a", provider="p", model="n"), call("b", provider="p"), call("b", provider="p")]).ok()
         lines = [re.split("  +", line) for line in cli.run("agents", "--order=-calls").splitlines()]
         assert lines[0][:4] == ["AGENT", "CALLS", "PROMPT", "CACHED"] and lines[0][-2:] == ["MODELS", "LAST"]
-        assert [(line[0], line[1], line[-2]) for line in lines[1:]] == [("a", "2", "2"), ("b", "2", "1")]
+        assert [(line[0], line[1], line[-3], line[-1]) for line in lines[1:]] == [
+            ("a", "2", "2", "2 calls unpriced"), ("b", "2", "1", "2 calls unpriced")]
         lines = [re.split("  +", line) for line in cli.run("models", "--order=-calls").splitlines()]
         assert lines[0][:3] == ["PROVIDER", "MODEL", "CALLS"]
-        assert [(*line[:3], line[-2]) for line in lines[1:]] == [("p", "m", "3", "2"), ("p", "n", "1", "1")]
+        assert [(*line[:3], line[-3]) for line in lines[1:]] == [("p", "m", "3", "2"), ("p", "n", "1", "1")]
         assert json.loads(cli.run("models", "--json", "--agent", "a"))["totals"]["calls"] == 2
         assert [r["agent_id"] for r in csv.DictReader(io.StringIO(cli.run("agents", "--csv", "--model", "n")))] == ["a"]
 
@@ -294,7 +297,7 @@ def test_events():
         c.post("/v1/events", [call(evil), call("b", status="error", error_type="rate_limit"), {"kind": "message_sent", "agent_id": "b"}]).ok()
         text = cli.run("events", "--kind", "all", "--order", "asc", "--source", "http")
         lines = text.splitlines()
-        assert lines[0].split() == ["TIME", "KIND", "AGENT", "MODEL", "STATUS", "PROMPT", "COMPLETION", "LATENCY", "SESSION"]
+        assert lines[0].split() == ["TIME", "KIND", "AGENT", "MODEL", "STATUS", "PROMPT", "COMPLETION", "COST", "LATENCY", "SESSION"]
         assert len(lines) == 4 and "error (rate_limit)" in lines[2] and "message_sent" in lines[3]
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), "control characters reach the terminal"
         for option in ("--json", "--csv"):
@@ -357,7 +360,7 @@ def test_tail_for_people():
         wait_until("tail has its cursor", lambda: c.metric("tollgate_http_requests_total", route="/v1/events", status="200") >= 1)
         c.post("/v1/events", [call("other"), call("one")]).ok()
         line = tail.popen.stdout.readline().decode()
-        assert re.match(r"\d{4}-\d\d-\d\d [\d:.]{12}  dispatch  one +m +ok +1.0 k +100 +3.0 s  -\n$", line), line
+        assert re.match(r"\d{4}-\d\d-\d\d [\d:.]{12}  dispatch  one +m +ok +1.0 k +100 +- +3.0 s  -\n$", line), line
         tail.signal(signal.SIGTERM)
         assert tail.wait() == 0 and tail.stderr() == ""
 
@@ -498,7 +501,12 @@ def test_wrong_options_are_named():
                             (["events", "--kind", "x"], "x"), (["tail", "--status", "fine"], "fine"), (["usage", "--tag", "x"], "--tag"),
                             (["usage", "--tag", "a=1", "--tag", "a=2"], "a"), (["usage", "--top", "x"], "x"), (["sessions", "--order", "size"], "size"),
                             (["session"], "session"), (["session", "a", "b"], "b"), (["session", "a", "--limit", "x"], "x"), (["backup"], "backup"),
-                            (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x")):
+                            (["backup", "a", "--wal-limit", "-1"], "-1"), (["rebuild", "all"], "all"), (["agents", "--from", "x"], "x"),
+                            (["budget"], "budget"), (["budget", "explain"], "budget"), (["budget", "drop", "x"], "drop"),
+                            (["budget", "set", "-"], "there is nothing here"), (["allow", "b"], "AMOUNT"), (["allow", "--end", "1", "b"], "--end"),
+                            (["pause", "agent"], "agent"), (["pause", "=a"], "=a"), (["resume", "agent="], "agent="), (["check", "x"], "x"),
+                            (["check", "--tag", "a"], "--tag"), (["audit", "x"], "x"), (["reprice"], "--from"), (["reprice", "--from", "soon"], "soon"), (["prices", "--at", "x"], "--at"),
+                            (["price"], "explain"), (["price", "explain"], "explain"), (["pauses", "--al"], "--al")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)
         for command in ("tail", "usage", "events"):

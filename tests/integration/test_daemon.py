@@ -2,12 +2,13 @@
 """tollgated as a process: configuration, signals, a clean end, one writer a file."""
 import json
 import os
+import re
 import signal
 import stat
 
 import wire
 from emitters import check_projection, check_usage, finish, load
-from harness import Dealer, Lab, Stream, wait_until
+from harness import TOP, Dealer, Lab, Stream, wait_until
 
 
 def test_print_back_reads_to_the_same():
@@ -28,6 +29,43 @@ def test_print_back_reads_to_the_same():
         assert lab.dir in defaults, "the defaults lie under the user's own directories"
 
 
+BUDGETS = [{"name": "daily-research", "scope": {"agent": "research*"}, "per": "agent", "limit": "5 usd", "window": "day",
+            "timezone": "Europe/Berlin", "alerts": [50, 80], "action": "block"},
+           {"name": "softly", "scope": {"agent": ["research*"], "lane": {"not": "batch"}}, "per": ["agent", "model"],
+            "limit": "$10.00", "window": "day", "timezone": "Europe/Berlin", "action": "downgrade",
+            "use": {"model": "small"}}]
+
+
+def test_budgets_print_back_with_their_contradictions():
+    with Lab() as lab:
+        c = lab.collector(start=False, budgets=BUDGETS, policies=[{"name": "lanes", "allow_lanes": ["main", "batch"]}],
+                          prices=[{"match": {"model": "local/*"}, "free": True}])
+        p = lab.run("tollgated", "-n", "-c", c.config_path)
+        printed = p.finish()
+        for line in ('  - name: daily-research', '    scope: {agent: "research*"}', '    limit: "$5.00"',
+                     '    timezone: "Europe/Berlin"', '    use: {model: small}', '    allow_lanes: [batch, main]',
+                     '  - match: {model: "local/*"}', '    free: true'):
+            assert line + "\n" in printed, (line, printed)
+        assert p.stderr() == ("tollgated: budget daily-research blocks at $5.00, so budget softly, which downgrades at "
+                              "$10.00, never acts\n"), p.stderr()
+        again = lab.path("again.yaml")
+        with open(again, "w", encoding="utf-8") as f:
+            f.write(printed)
+        assert lab.run("tollgated", "-n", "-c", again).finish() == printed
+
+
+def test_the_manuals_examples_are_taken():
+    with open(os.path.join(TOP, "collector", "man", "tollgate.yaml.5"), encoding="utf-8") as f:
+        examples = re.findall(r"^\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)", f.read(), re.MULTILINE)
+    assert len(examples) >= 2 and any("budgets:" in e for e in examples), examples
+    with Lab() as lab:
+        path = lab.path("example.yaml")
+        for example in examples:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(example)
+            lab.run("tollgated", "-n", "-c", path, env={"TOLLGATE_TOKEN": "secret"}).finish()
+
+
 WRONG = [
     ("lisen:\n  http: 127.0.0.1:0\n", 1, ["lisen", "listen"]),
     ("listen:\n  htp: 127.0.0.1:0\n", 2, ["htp", "http"]),
@@ -39,6 +77,8 @@ WRONG = [
     ("database:\n  path: relative.db\n", 2, ["database.path", "relative.db", "absolute"]),
     ("listen: [1, 2\n", None, []), ("\tx: 1\n", None, []), ("- 1\n- 2\n", 1, []),
     ("log:\n  level: info\nlog:\n  level: warn\n", 3, []),
+    ("budgets:\n  - name: a\n    limit: 5 eur\n    window: day\n", 3, ["budgets[0] a: limit", "5 eur", "5 usd"]),
+    ("policies:\n  - name: p\n    deny_models: x\n  - name: p\n    deny_models: y\n", 4, ["policies[1] p", "line 2"]),
 ]
 
 
@@ -98,9 +138,16 @@ def test_hup_reads_the_file_again():
         reloaded(["debug"], 1)
         c.configure(limits={"queue_events": 5000})
         reloaded(["needs_restart", "limits.queue_events"], 2)
+        c.configure(budgets=BUDGETS, prices=[{"match": {"model": "x"}, "free": True}])
+        reloaded(["needs_restart", "limits.queue_events"], 3)
+        assert "prices" not in c.stderr().splitlines()[-1], c.stderr()
+        wait_until("the budgets are there", lambda: len(c.get("/v1/budgets").json()["budgets"]) == len(BUDGETS))
+        c.configure(budgets=BUDGETS[:1] * 2)
+        reloaded(["level=error", "budgets[1] daily-research: name", "nothing changed"], 4)
+        c.configure(budgets=[])
         with open(c.config_path, "a", encoding="utf-8") as f:
             f.write("nonsense: 1\n")
-        reloaded(["level=error", "nonsense"], 3)
+        reloaded(["level=error", "nonsense"], 5)
         with Dealer(c.endpoint) as d:
             assert Stream(d, "after").publish([[1]]).settled == 1
 

@@ -145,17 +145,40 @@ def document():
 
 
 GOOD = {"from": "-1h", "to": "now", "bucket": "15m", "group_by": "agent_id,model", "limit": "5", "wait": "1ms", "after": "e1",
-        "tz": "Europe/Berlin", "top": "3", "event_id": "0" * 32, "trigger": "cron", "granularity": "run", "status": "ok,error", "source": "gw"}
+        "tz": "Europe/Berlin", "top": "3", "event_id": "0" * 32, "trigger": "cron", "granularity": "run", "status": "ok,error", "source": "gw",
+        "cells": "3", "before": "7"}
 BAD = {"from": "yesterday", "to": "-1y", "bucket": "90s", "group_by": "agnt", "limit": "0", "wait": "2h", "after": "7",
-       "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine"}
+       "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine", "cells": "0", "before": "-1"}
 NEEDS = {"wait": {"order": "asc"}}
 GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95"}
 ENDLESS = {"/v1/stream"}  # test_stream.py reads what comes
 
 
-def place(path):
+BUDGET = "daily-research"  # of the document's examples
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+
+
+def place(path, id="s-1"):
     """The path of something that is there."""
-    return path.replace("{id}", "s-1")
+    return path.replace("{id}", str(id)).replace("{name}", BUDGET)
+
+
+def allowed(item):
+    """The methods of a path, in the order of the header Allow."""
+    return [m for m in METHODS if ("get" if m == "HEAD" else m.lower()) in item]
+
+
+def example(operation):
+    return operation["requestBody"]["content"]["application/json"].get("example")
+
+
+def send(c, method, path, body):
+    return c.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+
+
+def make_budget(v, doc, c):
+    put = doc["paths"]["/v1/budgets/{name}"]["put"]
+    return check_answer(v, put, send(c, "PUT", "/v1/budgets/" + BUDGET, example(put)).ok())
 
 
 def check_answer(v, operation, answer, head=False):
@@ -183,8 +206,16 @@ def test_every_route_answers_as_documented():
     with Lab() as lab:
         c = lab.collector()
         check_answer(v, doc["paths"]["/v1/events"]["post"], c.post("/v1/events", samples()).ok())
+        make_budget(v, doc, c)
         for path, item in doc["paths"].items():
-            get, endless, path = item["get"], path in ENDLESS, place(path)
+            methods, endless, path = allowed(item), path in ENDLESS, place(path)
+            for method in {"PATCH", "OPTIONS", *METHODS} - set(methods):
+                answer = c.request(method, path)
+                assert answer.status == 405, (method, path, answer)
+                assert answer.headers["Allow"] == ", ".join(methods)
+            if "get" not in item:
+                continue
+            get = item["get"]
             check_answer(v, get, c.request("HEAD", path).ok(), head=True)
             for accept in [None] + list(get["responses"]["200"]["content"]):
                 headers = {"Accept": accept} if accept else {}
@@ -192,10 +223,44 @@ def test_every_route_answers_as_documented():
                 assert not accept or answer.headers["Content-Type"].startswith(accept)
             refused = c.get(path, nonsense="1")
             assert refused.status == 400 and refused.json()["parameter"] == "nonsense"
-            for method in ("PUT", "DELETE", "PATCH", "OPTIONS") + (() if "post" in item else ("POST",)):
-                answer = c.request(method, path)
-                assert answer.status == 405, (method, path, answer)
-                assert answer.headers["Allow"] == ("GET, HEAD, POST" if "post" in item else "GET, HEAD")
+
+
+def test_every_change_answers_as_documented():
+    """The examples of the document, one after the other, and what becomes of them."""
+    doc = document()
+    v = Validator(doc)
+    paths = doc["paths"]
+    with Lab() as lab:
+        c = lab.collector()
+        assert make_budget(v, doc, c).json()["created"] and not make_budget(v, doc, c).json()["created"]
+        ids = {}
+        for path, item in paths.items():
+            if "post" in item and path != "/v1/events":
+                answer = check_answer(v, item["post"], send(c, "POST", path, example(item["post"])).ok())
+                ids[path] = answer.json().get("id")
+                problem = check_answer(v, item["post"], send(c, "POST", path, {"nonsense": 1})).json()
+                assert problem["status"] == 400 and problem["field"] == "nonsense" and problem["expected"], problem
+                problem = check_answer(v, item["post"], c.request("POST", path, "[")).json()
+                assert problem["status"] == 400 and "JSON" in problem["detail"], problem
+        for path, rows in (("/v1/allowances", "allowances"), ("/v1/pauses", "pauses")):
+            assert [r["id"] for r in check_answer(v, paths[path]["get"], c.get(path).ok()).json()[rows]] == [ids[path]]
+        end = paths["/v1/allowances/{id}"]["delete"]
+        check_answer(v, end, c.request("DELETE", "/v1/allowances/%d" % ids["/v1/allowances"]).ok())
+        pause = example(paths["/v1/pauses"]["post"])
+        by = {"field": pause["field"], "value": pause["value"]}
+        resume = paths["/v1/pauses"]["delete"]
+        assert check_answer(v, resume, c.request("DELETE", "/v1/pauses", query=by).ok()).json() == {"ended": 1}
+        assert check_answer(v, resume, c.request("DELETE", "/v1/pauses", query=by)).status == 404
+        again = send(c, "POST", "/v1/pauses", pause).ok().json()["id"]
+        check_answer(v, paths["/v1/pauses/{id}"]["delete"], c.request("DELETE", "/v1/pauses/%d" % again).ok())
+        for path, rows in (("/v1/allowances", "allowances"), ("/v1/pauses", "pauses")):
+            assert c.get(path).ok().json()[rows] == []
+            assert len(check_answer(v, paths[path]["get"], c.get(path, all="true").ok()).json()[rows]) == (1 if rows == "allowances" else 2)
+        assert len(check_answer(v, paths["/v1/audit"]["get"], c.get("/v1/audit").ok()).json()["audit"]) >= 7
+        delete = paths["/v1/budgets/{name}"]["delete"]
+        check_answer(v, delete, c.request("DELETE", "/v1/budgets/" + BUDGET).ok())
+        assert check_answer(v, delete, c.request("DELETE", "/v1/budgets/" + BUDGET)).status == 404
+        assert check_answer(v, paths["/v1/budgets/{name}"]["get"], c.get("/v1/budgets/" + BUDGET)).status == 404
 
 
 def test_every_parameter_answers_as_documented():
@@ -204,8 +269,9 @@ def test_every_parameter_answers_as_documented():
     with Lab() as lab:
         c = lab.collector()
         c.post("/v1/events", samples()).ok()
+        make_budget(v, doc, c)
         for path, item in doc["paths"].items():
-            for p in map(v.resolve, item["get"].get("parameters", [])):
+            for p in map(v.resolve, item.get("get", {}).get("parameters", [])):
                 if p["in"] != "query":
                     continue
                 name, schema, needs = p["name"], p["schema"], NEEDS.get(p["name"], {})
@@ -245,8 +311,10 @@ def test_every_parameter_is_documented():
     v = Validator(doc)
     with Lab() as lab:
         c = lab.collector()
-        for path in ("/v1/usage", "/v1/events", "/v1/sessions", "/v1/sessions/{id}", "/v1/agents", "/v1/models", "/v1/stream"):
-            known = c.get(path, nonsense="1").json()["expected"]
+        for path in ("/v1/usage", "/v1/events", "/v1/sessions", "/v1/sessions/{id}", "/v1/agents", "/v1/models", "/v1/stream",
+                     "/v1/budgets", "/v1/budgets/{name}", "/v1/budgets/{name}/explain", "/v1/reservations", "/v1/allowances", "/v1/pauses",
+                     "/v1/audit"):
+            known = c.get(place(path), nonsense="1").json()["expected"]
             documented = [p["name"] for p in map(v.resolve, doc["paths"][path]["get"]["parameters"]) if p["in"] == "query"]
             assert len(known) < 383 and sorted(known.split(", ")) == sorted(documented), known
 
@@ -560,7 +628,8 @@ def test_a_token_is_wanted_where_there_is_one():
         for path, item in doc["paths"].items():
             for headers in ({}, {"Authorization": "Bearer s3cre"}, {"Authorization": "Bearer s3cret1"},
                             {"Authorization": "Basic s3cret"}, {"Authorization": "Bearer "}):
-                answer = check_answer(v, item["get"], c.get(path, headers=headers))
+                method = allowed(item)[0]
+                answer = check_answer(v, item[method.lower()], c.request(method, path, headers=headers))
                 assert answer.status == (200 if path == "/healthz" else 401), (path, headers)
                 if path != "/healthz":
                     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

@@ -18,6 +18,16 @@ def post(c, body, kind="application/x-ndjson"):
     return c.post("/v1/events", body, kind)
 
 
+def test_derived_numbers_are_not_taken_from_senders():
+    with Lab() as lab:
+        c = lab.collector()
+        assert post(c, lines(3, total_tokens=5, price=1, cost_nanousd=7)).ok()
+        totals = c.usage()["totals"]
+        assert (totals["calls"], totals["total_tokens"]) == (3, 15)
+        assert (totals["cost_nanousd"], totals["cost_nanousd_unknown"]) == (None, 3)
+        assert c.sql("SELECT count(*) FROM dispatch WHERE price IS NULL AND cost_nanousd IS NULL") == [(3,)]
+
+
 def test_posts_that_fill_the_queue_do_not_stop_zeromq():
     with Lab() as lab:
         c = lab.collector(limits={"queue_events": 64})

@@ -191,10 +191,42 @@ test('flush and close do not block the event loop, and close waits for the flush
   assert.ok(turns > 1);
   assert.equal(await emitter.close(0), Result.OK);
   assert.equal(
-    readdirSync(`${dir}/spool`).filter((name) => name.startsWith('nobody')).length,
+    readdirSync(`${dir}/spool`).filter((name) => name.startsWith('nobody.')).length,
     1,
     'what was not sent stays',
   );
+});
+
+test('before a call: memory answers at once, the collector from beside the event loop', async () => {
+  const emitter = new Emitter(options({ endpoint: `ipc://${dir}/nobody.sock`, source: 'asker' }));
+  const request = { agent_id: 'a', session_id: 's', model: 'm', trigger: 'cron', tags: { team: 'x' } };
+  assert.deepEqual(emitter.check(request), { action: 'allow', stale: true });
+  assert.throws(() => emitter.check({ ...request, model: 7 }), /model must be a string/);
+  assert.throws(() => emitter.check({ ...request, tags: { a: 1 } }), /tags must be/);
+  assert.throws(() => emitter.check(), /request must be an object/);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 10);
+  const lost = await emitter.admit(request, { timeout_ms: 300 });
+  clearInterval(timer);
+  assert.ok(turns > 1);
+  assert.equal(lost.result, Result.UNREACHABLE);
+  assert.deepEqual(lost.verdict, { action: 'allow', stale: true });
+  assert.match(lost.id, /^[0-9a-f]{32}$/);
+  assert.equal('reserved_nanousd' in lost, false);
+  const again = await emitter.admit(request, { timeout_ms: 0, id: lost.id });
+  assert.equal(again.id, lost.id);
+  assert.equal((await emitter.admit(request, { ttl_ms: 1 })).result, Result.INVALID);
+  assert.throws(() => emitter.admit(request, { id: 'i'.repeat(40) }), /id must be/);
+  assert.equal(await emitter.settle(lost.id, { prompt_tokens: 5 }, 0), Result.UNREACHABLE);
+  assert.equal(await emitter.settle(lost.id, null, 0), Result.UNREACHABLE);
+  assert.equal(await emitter.settle('', null, 0), Result.INVALID);
+  assert.equal(emitter.stats().unanswered, 4);
+  const waiting = emitter.admit(request, { timeout_ms: 200 });
+  const closed = emitter.close(0); /* comes after the question */
+  assert.equal(emitter.check(request), null);
+  assert.deepEqual(await emitter.admit(request), { result: Result.CLOSED });
+  assert.equal((await waiting).result, Result.UNREACHABLE);
+  await closed;
 });
 
 test('the counters travel with the report', async () => {

@@ -3,76 +3,16 @@
  * The real gateway, driven on every surface and through every failure, compared call by call with
  * what the fake provider counted. usage: run.mjs BUILD (see run.sh)
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { readFileSync, readdirSync } from 'node:fs';
 import * as compare from './lib/compare.mjs';
-import { makeCollector } from './lib/collector.mjs';
-import { surfaces } from './lib/drive.mjs';
-import { makeGateway } from './lib/gateway.mjs';
-import { killAll, tail, until } from './lib/process.mjs';
-import { startProvider } from './lib/provider.mjs';
-import { startTelegram } from './lib/telegram.mjs';
+import { answeredBy, check, makeLab, say } from './lib/lab.mjs';
+import { until } from './lib/process.mjs';
 
-const BUILD = process.argv[2];
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const dir = mkdtempSync(`${tmpdir()}/tollgate-oc-`),
-  spool = `${dir}/spool`,
-  recorded = `${dir}/hooks.jsonl`;
-const began = Date.now();
-let passed = 0,
-  failed = 0;
-
-function say(text) {
-  console.log(`${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}`);
-}
-
-/** One thing that was compared. `differences` is a list, or a truth. */
-function check(name, differences) {
-  const list = Array.isArray(differences) ? differences : differences ? [] : ['it is not so'];
-  if (list.length === 0) passed++;
-  else failed++;
-  say(`${list.length === 0 ? 'ok      ' : 'FAILED  '}${name}`);
-  for (const line of list.slice(0, 12)) console.log(`          ${line}`);
-  if (list.length > 12) console.log(`          … and ${list.length - 12} more`);
-}
-
-/* The caller saw the model's answer: nothing to say; else what it saw instead. */
-const answeredBy = (answer) =>
-  /answer \d+/.test(answer.text ?? '') ? [] : [JSON.stringify(answer).slice(0, 300)];
-const hooks = () =>
-  existsSync(recorded)
-    ? readFileSync(recorded, 'utf8')
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line))
-    : [];
-
-const provider = await startProvider(),
-  telegram = await startTelegram();
-mkdirSync(spool, { mode: 0o700 });
-const collector = await makeCollector(`${BUILD}/tollgated`, dir);
-const pluginConfig = {
-  endpoint: collector.endpoint,
-  source: 'gateway-under-test',
-  spoolDir: spool,
-  addonPath: `${BUILD}/tollgate.node`,
-};
-const settings = {
-  node: process.execPath,
-  openclaw: `${BUILD}/openclaw/app/node_modules/openclaw/openclaw.mjs`,
-  dir,
-  provider,
-  telegram,
-  plugin: here('../../emitter/openclaw'),
-  recorder: here('recorder'),
-  plugins: { tollgate: pluginConfig, recorder: { path: recorded } },
-};
-const gateway = await makeGateway(settings);
-const on = surfaces(gateway, telegram);
+const lab = await makeLab(process.argv[2]);
+const { dir, provider, collector, gateway, settings, pluginConfig, on, hooks, request, seen } = lab;
+/* The pages of verdicts beside them stay. */
+const spools = () => readdirSync(lab.spool).filter((name) => !name.endsWith('.verdicts'));
 const SESSION = (name) => ({ session: `agent:main:${name}` });
-const request = (tag) => provider.requests.find((one) => one.tag === tag);
-const seen = (tag) => until(`the provider sees ${tag}`, 30, () => request(tag));
 
 /** Every request that has ended has its row (those of `lost` never will). */
 async function settled() {
@@ -229,7 +169,7 @@ async function killedGateway() {
   (await seen('cc-flying')).lost = true; /* the call had not ended: there is nothing to tell */
   await gateway.stop('SIGKILL');
   await flying;
-  check('a spool is left over', readdirSync(spool).length > 0);
+  check('a spool is left over', spools().length > 0);
   await collector.start();
   await gateway.start({ diagnostics: false, access: false });
   for (const name of ['cc', 'rs'])
@@ -261,7 +201,7 @@ async function main() {
   await seen('cc-last');
   await gateway.stop('SIGTERM');
   check('a call that was under way at the stop is answered', answeredBy(await last));
-  check('a clean stop leaves no spool', readdirSync(spool));
+  check('a clean stop leaves no spool', spools());
   check(
     "the report's counters are what the recorder saw",
     compare.compareCounters(
@@ -293,22 +233,4 @@ async function main() {
   await collector.stop();
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-  process.on(signal, async () => {
-    await killAll();
-    rmSync(dir, { recursive: true, force: true });
-    process.exit(1);
-  });
-
-try {
-  await main();
-} catch (error) {
-  check(`the test ran: ${error.stack}`, false);
-  if (existsSync(gateway.logFile)) console.log(tail(gateway.logFile));
-}
-await killAll();
-provider.close();
-telegram.close();
-if (failed === 0 || !process.env.KEEP) rmSync(dir, { recursive: true, force: true });
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+await lab.run(main);

@@ -4,13 +4,14 @@
  * library and answers with the library's number (0 is TG_OK).
  *
  * Invariants:
- *  - Everything here runs on the JavaScript thread, but for flush_run and close_run, which run on a
- *    thread of libuv's pool and touch nothing but their own task and the emitter.
- *  - An emitter is closed once, and never while a flush is under way: handle.busy counts those.
- *  - dispatch, message and count allocate nothing of their own: strings are read onto the stack.
+ *  - Everything here runs on the JavaScript thread, but for flush_run, admit_run, settle_run and
+ *    close_run, which run on a thread of libuv's pool and touch nothing but their own task and the emitter.
+ *  - An emitter is closed once, and never while one of those is under way: handle.busy counts them.
+ *  - dispatch, message, check and count allocate nothing of their own: strings are read onto the stack.
  *  - After a TypeError nothing has been emitted.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fields.h"
 
@@ -23,17 +24,32 @@ struct task;
 
 struct handle {
     tg_emitter *tg;       /* owned; NULL once closed */
-    unsigned busy;        /* flushes under way */
+    unsigned busy;        /* flushes and questions under way */
     bool closing;         /* close was called: no new calls */
-    struct task *waiting; /* owned: the close that waits for the flushes */
+    struct task *waiting; /* owned: the close that waits for those */
 };
 
-/* A flush or a close on its way through libuv's pool. */
+/* What is asked of the collector and what it answers. */
+struct question {
+    struct tg_request request;
+    struct tg_tag tags[TG_TAGS_MAX];
+    uint32_t ttl_ms;
+    struct tg_reservation reservation;
+    struct tg_verdict verdict;
+    char id[TEXT_BYTES];
+    struct tg_usage usage;
+    bool used;
+    char text[REQUEST_TEXTS * TEXT_BYTES];
+};
+
+/* A flush, a close or a question on its way through libuv's pool. */
 struct task {
     struct handle *handle; /* borrowed: `keep` keeps it alive */
-    tg_emitter *tg;        /* borrowed by a flush, owned by a close */
+    tg_emitter *tg;        /* owned by a close, else borrowed */
     uint32_t timeout_ms;
     int result;
+    struct question *question; /* owned; NULL: it is none */
+    bool admits;               /* its promise is of an admission, not of a number */
     napi_ref keep;
     napi_deferred promise;
     napi_async_work work;
@@ -188,9 +204,65 @@ static napi_value addon_stats(napi_env env, napi_callback_info info)
               STAT(dropped_evicted) && STAT(dropped_too_big) && STAT(dropped_damaged) &&
               STAT(dropped_refused) && STAT(duplicates) && STAT(truncated) && STAT(batches_sent) &&
               STAT(batches_resent) && STAT(adopted) && STAT(spool_bytes) && STAT(spool_used_bytes) &&
-              STAT(spool_in_memory) && STAT(connected) && STAT(last_error);
+              STAT(spool_in_memory) && STAT(connected) && STAT(last_error) && STAT(verdicts_stale) &&
+              STAT(verdict_version) && STAT(verdicts_damaged) && STAT(asked) && STAT(unanswered);
 #undef STAT
     return ok ? out : NULL;
+}
+
+static bool set_text(napi_env env, napi_value object, const char *name, const char *text)
+{
+    napi_value property;
+
+    if (*text == '\0')
+        return true;
+    return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &property) == napi_ok &&
+           napi_set_named_property(env, object, name, property) == napi_ok;
+}
+
+/* A property for what is known, none for what is not. */
+static bool set_known(napi_env env, napi_value object, const char *name, int64_t value)
+{
+    return value < 0 || set_number(env, object, name, (double)value);
+}
+
+/* { action, stale } and, of what is not allowed, what is known of it. */
+static napi_value verdict_object(napi_env env, const struct tg_verdict *v)
+{
+    static const char *const actions[] = { "allow", "warn", "downgrade", "delay", "block" };
+    static const char *const units[] = { "", "nanousd", "tokens", "calls" };
+    napi_value out, stale;
+
+    if (napi_create_object(env, &out) != napi_ok || !set_text(env, out, "action", actions[v->action]) ||
+        napi_get_boolean(env, v->stale != 0, &stale) != napi_ok ||
+        napi_set_named_property(env, out, "stale", stale) != napi_ok)
+        return NULL;
+    if (v->action == TG_ALLOW)
+        return out;
+    bool ok = set_text(env, out, "budget", v->budget) && set_text(env, out, "message", v->message) &&
+              set_text(env, out, "use_model", v->use_model) && set_text(env, out, "use_lane", v->use_lane) &&
+              set_text(env, out, "unit", units[v->unit]) && set_known(env, out, "spent", v->spent) &&
+              set_known(env, out, "limit", v->limit) && set_known(env, out, "opens_in_ms", v->opens_in_ms) &&
+              set_known(env, out, "delay_ms", v->delay_ms);
+    return ok ? out : NULL;
+}
+
+/* check(handle, request) -> verdict, or null once closed */
+static napi_value addon_check(napi_env env, napi_callback_info info)
+{
+    char text[REQUEST_TEXTS * TEXT_BYTES];
+    struct text_buffer buffer = { text, 0, sizeof text, TEXT_BYTES };
+    struct tg_request request = { .agent_id = NULL };
+    struct tg_tag tags[TG_TAGS_MAX];
+    struct tg_verdict verdict;
+    napi_value args[2], out;
+    struct handle *handle = get_arguments(env, info, 2, args);
+
+    if (!handle || !read_request(env, args[1], &buffer, tags, &request))
+        return NULL;
+    if (handle->closing || tg_check(handle->tg, &request, &verdict) != TG_OK)
+        return napi_get_null(env, &out) == napi_ok ? out : NULL;
+    return verdict_object(env, &verdict);
 }
 
 /* usageOpenclaw(input, output, cacheRead, cacheWrite, total) -> object with what is known */
@@ -234,7 +306,25 @@ static napi_value addon_strerror(napi_env env, napi_callback_info info)
     return out;
 }
 
-/* ---------------------------------------------------------- flush and close */
+/* ----------------------------------------------- flush, close and questions */
+
+/* { result, id, verdict } and what is known of the reservation. */
+static napi_value admission_object(napi_env env, int result, const struct question *q)
+{
+    napi_value out, verdict;
+
+    if (napi_create_object(env, &out) != napi_ok || !set_number(env, out, "result", result))
+        return NULL;
+    if (q == NULL || result == TG_ERR_CLOSED || result == TG_ERR_INVALID || result == TG_ERR_FORKED)
+        return out;
+    verdict = verdict_object(env, &q->verdict);
+    bool ok = verdict != NULL && napi_set_named_property(env, out, "verdict", verdict) == napi_ok &&
+              set_text(env, out, "id", q->reservation.id) &&
+              set_known(env, out, "status", q->reservation.status) &&
+              set_known(env, out, "reserved_nanousd", q->reservation.reserved_nanousd) &&
+              set_known(env, out, "expires_in_ms", q->reservation.expires_in_ms);
+    return ok ? out : NULL;
+}
 
 static void task_start(napi_env env, struct task *task)
 {
@@ -245,9 +335,12 @@ static void task_done(napi_env env, struct task *task)
 {
     struct handle *handle = task->handle;
 
-    napi_resolve_deferred(env, task->promise, number(env, task->result));
+    napi_value value = task->admits ? admission_object(env, task->result, task->question) : NULL;
+
+    napi_resolve_deferred(env, task->promise, value != NULL ? value : number(env, task->result));
     napi_delete_async_work(env, task->work);
     napi_delete_reference(env, task->keep);
+    free(task->question);
     free(task);
     if (handle->busy == 0 && handle->waiting) {
         struct task *close = handle->waiting;
@@ -331,14 +424,14 @@ fail:
 }
 
 /* A promise that is settled already. */
-static napi_value resolved(napi_env env, int result)
+static napi_value resolved(napi_env env, napi_value result)
 {
     napi_deferred deferred;
     napi_value promise;
 
-    if (napi_create_promise(env, &deferred, &promise) != napi_ok)
+    if (result == NULL || napi_create_promise(env, &deferred, &promise) != napi_ok)
         return NULL;
-    napi_resolve_deferred(env, deferred, number(env, result));
+    napi_resolve_deferred(env, deferred, result);
     return promise;
 }
 
@@ -351,7 +444,7 @@ static napi_value addon_flush(napi_env env, napi_callback_info info)
     if (!handle)
         return NULL;
     if (handle->closing)
-        return resolved(env, TG_ERR_CLOSED);
+        return resolved(env, number(env, TG_ERR_CLOSED));
     struct task *task = task_new(env, args, handle, "tollgate.flush", flush_run, flush_done, &promise);
     if (!task)
         return NULL;
@@ -360,7 +453,7 @@ static napi_value addon_flush(napi_env env, napi_callback_info info)
     return promise;
 }
 
-/* close(handle, timeout_ms) -> promise of a number. Waits for flushes that are under way. */
+/* close(handle, timeout_ms) -> promise of a number. Waits for flushes and questions that are under way. */
 static napi_value addon_close(napi_env env, napi_callback_info info)
 {
     napi_value args[2], promise;
@@ -369,7 +462,7 @@ static napi_value addon_close(napi_env env, napi_callback_info info)
     if (!handle)
         return NULL;
     if (handle->closing)
-        return resolved(env, TG_OK);
+        return resolved(env, number(env, TG_OK));
     struct task *task = task_new(env, args, handle, "tollgate.close", close_run, close_done, &promise);
     if (!task)
         return NULL;
@@ -380,6 +473,122 @@ static napi_value addon_close(napi_env env, napi_callback_info info)
     else
         task_start(env, task);
     return promise;
+}
+
+static void admit_run(napi_env env, void *data)
+{
+    struct task *task = data;
+    struct question *q = task->question;
+
+    (void)env;
+    task->result = tg_admit(task->tg, &q->request, q->ttl_ms, task->timeout_ms, &q->reservation, &q->verdict);
+}
+
+static void settle_run(napi_env env, void *data)
+{
+    struct task *task = data;
+    const struct question *q = task->question;
+
+    (void)env;
+    task->result = tg_settle(task->tg, q->id, q->used ? &q->usage : NULL, task->timeout_ms);
+}
+
+/* undefined and null leave *out as it is. */
+static bool read_id(napi_env env, napi_value value, char *out, size_t room)
+{
+    struct text_buffer buffer = { out, 0, room, room };
+    const char *text;
+    napi_valuetype type;
+
+    if (napi_typeof(env, value, &type) != napi_ok)
+        return false;
+    return type == napi_undefined || type == napi_null || read_text(env, value, "id", &buffer, &text);
+}
+
+static bool read_admission(napi_env env, napi_value *args, struct question *q)
+{
+    struct text_buffer buffer = { q->text, 0, sizeof q->text, TEXT_BYTES };
+    int64_t ttl_ms = 0;
+
+    if (!read_request(env, args[2], &buffer, q->tags, &q->request) ||
+        !read_optional_number(env, args[3], "ttl_ms", &ttl_ms) || !read_id(env, args[4], q->id, sizeof q->id))
+        return false;
+    q->ttl_ms = ttl_ms < 0 ? 0 : ttl_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ttl_ms;
+    if (strlen(q->id) >= sizeof q->reservation.id)
+        return type_error(env, "id", "a string of at most 32 bytes");
+    memcpy(q->reservation.id, q->id, strlen(q->id));
+    return true;
+}
+
+/* A question's task, with its promise; it owns q, which is freed if it cannot be made. */
+static napi_value ask(napi_env env, napi_value *args, struct handle *handle, struct question *q, bool admits)
+{
+    napi_value promise;
+    struct task *task = task_new(env, args, handle, admits ? "tollgate.admit" : "tollgate.settle",
+                                 admits ? admit_run : settle_run, flush_done, &promise);
+
+    if (!task) {
+        free(q);
+        return NULL;
+    }
+    task->question = q;
+    task->admits = admits;
+    handle->busy++;
+    task_start(env, task);
+    return promise;
+}
+
+static struct question *question_new(napi_env env)
+{
+    struct question *q = calloc(1, sizeof *q);
+
+    if (!q)
+        napi_throw_error(env, NULL, tg_strerror(TG_ERR_NOMEM));
+    return q;
+}
+
+/* admit(handle, timeout_ms, request, ttl_ms or null, id or null) -> promise of an admission */
+static napi_value addon_admit(napi_env env, napi_callback_info info)
+{
+    napi_value args[5];
+    struct handle *handle = get_arguments(env, info, 5, args);
+    struct question *q = handle ? question_new(env) : NULL;
+
+    if (!q)
+        return NULL;
+    if (!read_admission(env, args, q)) {
+        free(q);
+        return NULL;
+    }
+    if (handle->closing) {
+        free(q);
+        return resolved(env, admission_object(env, TG_ERR_CLOSED, NULL));
+    }
+    return ask(env, args, handle, q, true);
+}
+
+/* settle(handle, timeout_ms, id, usage or null: the call was not made) -> promise of a number */
+static napi_value addon_settle(napi_env env, napi_callback_info info)
+{
+    napi_value args[4];
+    napi_valuetype type;
+    struct handle *handle = get_arguments(env, info, 4, args);
+    struct question *q = handle ? question_new(env) : NULL;
+
+    if (!q)
+        return NULL;
+    if (!read_id(env, args[2], q->id, sizeof q->id) || napi_typeof(env, args[3], &type) != napi_ok)
+        goto fail;
+    q->used = type != napi_undefined && type != napi_null;
+    if (q->used && !read_usage(env, args[3], &q->usage))
+        goto fail;
+    if (!handle->closing)
+        return ask(env, args, handle, q, false);
+    free(q);
+    return resolved(env, number(env, TG_ERR_CLOSED));
+fail:
+    free(q);
+    return NULL;
 }
 
 int32_t NODE_API_MODULE_GET_API_VERSION(void); /* NAPI_MODULE_INIT defines it without a prototype */
@@ -394,7 +603,8 @@ NAPI_MODULE_INIT()
         { "message", addon_message },   { "count", addon_count },
         { "stats", addon_stats },       { "usageOpenclaw", addon_usage_openclaw },
         { "strerror", addon_strerror }, { "flush", addon_flush },
-        { "close", addon_close },
+        { "close", addon_close },       { "check", addon_check },
+        { "admit", addon_admit },       { "settle", addon_settle },
     };
     napi_value value;
 

@@ -129,6 +129,21 @@ static const struct field message_fields[] = {
     NUMBER(tg_message, ts_ms),
 };
 
+static const struct field request_fields[] = {
+    TEXT(tg_request, agent_id),
+    TEXT(tg_request, session_id),
+    TEXT(tg_request, root_session_id),
+    TEXT(tg_request, user_id),
+    TEXT(tg_request, provider),
+    TEXT(tg_request, model),
+    TEXT(tg_request, lane),
+    TEXT(tg_request, surface),
+    TEXT(tg_request, channel),
+    CODE(tg_request, trigger, triggers),
+    NUMBER(tg_request, prompt_tokens),
+    NUMBER(tg_request, max_tokens),
+};
+
 static const struct field option_fields[] = {
     TEXT(tg_options, endpoint),
     TEXT(tg_options, source),
@@ -165,6 +180,8 @@ _Static_assert(sizeof(enum tg_trigger) == sizeof(unsigned) &&
                "an enum is not an unsigned");
 
 _Static_assert(COUNT(dispatch_fields) <= EVENT_TEXTS - 2 * TG_TAGS_MAX, "EVENT_TEXTS is too small");
+
+_Static_assert(COUNT(request_fields) - 3 <= REQUEST_TEXTS - 2 * TG_TAGS_MAX, "REQUEST_TEXTS is too small");
 
 /* ------------------------------------------------------------------ reading */
 
@@ -368,5 +385,31 @@ bool read_message(napi_env env, napi_value object, struct text_buffer *buffer, s
     return is_object(env, object, "event") &&
            read_object(env, object, message_fields, COUNT(message_fields), buffer, out) &&
            read_event_id(env, object, &out->event_id) &&
+           read_tags(env, object, buffer, tags, &out->tags, &out->tag_count);
+}
+
+/* The tokens among the fields of a dispatch. */
+bool read_usage(napi_env env, napi_value object, struct tg_usage *out)
+{
+    struct tg_dispatch event = TG_DISPATCH_INIT;
+    const size_t first = offsetof(struct tg_dispatch, usage);
+
+    if (!is_object(env, object, "usage"))
+        return false;
+    for (size_t i = 0; i < COUNT(dispatch_fields); i++) {
+        const struct field *f = &dispatch_fields[i];
+        if (f->offset >= first && f->offset < first + sizeof *out &&
+            !read_object(env, object, f, 1, NULL, &event))
+            return false;
+    }
+    *out = event.usage;
+    return true;
+}
+
+bool read_request(napi_env env, napi_value object, struct text_buffer *buffer, struct tg_tag *tags,
+                  struct tg_request *out)
+{
+    return is_object(env, object, "request") &&
+           read_object(env, object, request_fields, COUNT(request_fields), buffer, out) &&
            read_tags(env, object, buffer, tags, &out->tags, &out->tag_count);
 }

@@ -13,10 +13,11 @@
 
 #include <tollgate.h>
 
-#define TEXT_BYTES   (TG_STRING_MAX + 5) /* one character more than is kept, and the NUL */
-#define OPTION_BYTES 4096                /* endpoint and spool_dir are paths */
-#define EVENT_TEXTS  (40 + 2 * TG_TAGS_MAX)
-#define OPTION_TEXTS 5
+#define TEXT_BYTES    (TG_STRING_MAX + 5) /* one character more than is kept, and the NUL */
+#define OPTION_BYTES  4096                /* endpoint and spool_dir are paths */
+#define EVENT_TEXTS   (40 + 2 * TG_TAGS_MAX)
+#define OPTION_TEXTS  5
+#define REQUEST_TEXTS (9 + 2 * TG_TAGS_MAX)
 
 /* Where strings are kept until the library has copied them. */
 struct text_buffer {
@@ -41,5 +42,8 @@ bool read_dispatch(napi_env env, napi_value object, struct text_buffer *buffer, 
                    struct tg_dispatch *out);
 bool read_message(napi_env env, napi_value object, struct text_buffer *buffer, struct tg_tag *tags,
                   struct tg_message *out);
+bool read_usage(napi_env env, napi_value object, struct tg_usage *out);
+bool read_request(napi_env env, napi_value object, struct text_buffer *buffer, struct tg_tag *tags,
+                  struct tg_request *out);
 
 #endif

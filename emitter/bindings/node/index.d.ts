@@ -95,17 +95,83 @@ export type Stats = Record<
   | 'spool_used_bytes'
   | 'spool_in_memory'
   | 'connected'
-  | 'last_error',
+  | 'last_error'
+  | 'verdicts_stale'
+  | 'verdict_version'
+  | 'verdicts_damaged'
+  | 'asked'
+  | 'unanswered',
   number
 >;
 
-export const Result: Readonly<{ OK: 0; INVALID: 1; NOMEM: 2; FULL: 3; FORKED: 4; TIMEOUT: 5; CLOSED: 6 }>;
+/** A call that is about to be made. */
+export interface Request {
+  agent_id?: string;
+  session_id?: string;
+  /** session_id if missing. */
+  root_session_id?: string;
+  user_id?: string;
+  provider?: string;
+  model?: string;
+  lane?: string;
+  surface?: string;
+  channel?: string;
+  trigger?: Dispatch['trigger'];
+  tags?: Record<string, string>;
+  /** Estimates; 0 is unknown here. */
+  prompt_tokens?: number;
+  max_tokens?: number;
+}
+
+/** Of 'allow' only action and stale are there; of the others, what is known. */
+export interface Verdict {
+  action: 'allow' | 'warn' | 'downgrade' | 'delay' | 'block';
+  /** No collector's word that is young enough: what was agreed upon for that case. */
+  stale: boolean;
+  budget?: string;
+  message?: string;
+  use_model?: string;
+  use_lane?: string;
+  unit?: 'nanousd' | 'tokens' | 'calls';
+  spent?: number;
+  limit?: number;
+  opens_in_ms?: number;
+  delay_ms?: number;
+}
+
+/** struct tg_reservation of tollgate.h, with tg_admit's result. */
+export interface Admission {
+  result: number;
+  /** Missing after CLOSED and INVALID. */
+  verdict?: Verdict;
+  id?: string;
+  status?: number;
+  reserved_nanousd?: number;
+  expires_in_ms?: number;
+}
+
+export const Result: Readonly<{
+  OK: 0;
+  INVALID: 1;
+  NOMEM: 2;
+  FULL: 3;
+  FORKED: 4;
+  TIMEOUT: 5;
+  CLOSED: 6;
+  UNREACHABLE: 7;
+  UNSUPPORTED: 8;
+  BUSY: 9;
+  REFUSED: 10;
+}>;
 
 export class Emitter {
   constructor(options?: Options);
   /** A TypeError names the property that has a wrong type; nothing is emitted then. */
   dispatch(event: Dispatch): number;
   message(event: Message): number;
+  check(request: Request): Verdict | null;
+  admit(request: Request, how?: { timeout_ms?: number; ttl_ms?: number; id?: string }): Promise<Admission>;
+  settle(id: string, usage?: Usage | null, timeoutMs?: number): Promise<number>;
   count(name: string, label?: string | null, n?: number): number;
   stats(): Stats | null;
   flush(timeoutMs: number): Promise<number>;

@@ -27,6 +27,10 @@ export const Result = Object.freeze({
   FORKED: 4,
   TIMEOUT: 5,
   CLOSED: 6,
+  UNREACHABLE: 7,
+  UNSUPPORTED: 8,
+  BUSY: 9,
+  REFUSED: 10,
 });
 
 let loaded;
@@ -58,6 +62,24 @@ export class Emitter {
   /** A step in a message's life. @returns {number} a Result */
   message(event) {
     return addon().message(this.#handle, event);
+  }
+
+  /** What to do with a call that is about to be made, from memory. @returns {object | null} a Verdict; null once closed */
+  check(request) {
+    return addon().check(this.#handle, request);
+  }
+
+  /**
+   * Asks the collector to set the money for one call aside, on a thread of libuv's pool (of which there are
+   * few: keep the timeout short). @returns {Promise<object>} an Admission
+   */
+  admit(request, { timeout_ms = 1000, ttl_ms, id } = {}) {
+    return addon().admit(this.#handle, timeout_ms, request, ttl_ms, id);
+  }
+
+  /** Of a call that no event will tell of; usage null: it was not made. @returns {Promise<number>} a Result */
+  settle(id, usage = null, timeoutMs = 1000) {
+    return addon().settle(this.#handle, timeoutMs, id, usage);
   }
 
   /** Adds n to a counter that travels with the emitter's reports. @returns {number} a Result */

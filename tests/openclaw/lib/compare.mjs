@@ -3,7 +3,7 @@
  * What the collector answers against what the provider counted and what the recorder saw. Each
  * function returns a list of differences; empty is equal.
  */
-const SURFACES = {
+export const SURFACES = {
   cc: 'chat_completions',
   ccs: 'chat_completions',
   rs: 'responses',

@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { freePort, healthy, start, stop } from './process.mjs';
 
 const TOKEN = 'test-token';
+const END_MS = 3000; /* a chat that has ended without a message has none, after that */
 
 const model = (id, cost) => ({
   id,
@@ -141,6 +142,7 @@ export async function makeGateway(settings) {
       const headers = {
         authorization: `Bearer ${TOKEN}`,
         'content-type': 'application/json',
+        connection: 'close' /* the gateway closes what has been idle for 5 s, just when it is used again */,
         ...(session && { 'x-openclaw-session-key': session }),
         ...(as && { 'x-openclaw-model': as }),
       };
@@ -177,7 +179,10 @@ export async function makeGateway(settings) {
   return gateway;
 }
 
-/** The gateway's WebSocket: call(method, params), and until(runId) for the end of a chat. */
+/**
+ * The gateway's WebSocket: call(method, params), and until(runId) for the end of a chat. What no model has
+ * answered ends twice: the second time with the message.
+ */
 async function openSocket(url) {
   const socket = new WebSocket(url),
     pending = new Map(),
@@ -192,13 +197,18 @@ async function openSocket(url) {
     if (!ends.has(runId)) ends.set(runId, Promise.withResolvers());
     return ends.get(runId);
   };
+  const end = (payload) => {
+    const { resolve } = ended(payload.runId);
+    if (payload.state === 'final' && !payload.message) setTimeout(resolve, END_MS, payload);
+    else resolve(payload);
+  };
   await new Promise((resolve, reject) => {
     socket.onerror = reject;
     socket.onmessage = async ({ data }) => {
       const frame = JSON.parse(data);
       if (frame.type === 'res') pending.get(frame.id)?.(frame);
       if (frame.event === 'chat' && ['final', 'error', 'aborted'].includes(frame.payload.state))
-        ended(frame.payload.runId).resolve(frame.payload);
+        end(frame.payload);
       if (frame.event !== 'connect.challenge') return;
       const answer = await call('connect', {
         minProtocol: 4,

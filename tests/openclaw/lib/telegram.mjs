@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A fake Telegram Bot API on loopback: inject(text) delivers a message from a person and resolves
- * to the bot's answer.
+ * to the bot's answer; what the gateway says of itself is in notices.
  */
 import http from 'node:http';
 
@@ -16,12 +16,14 @@ const me = {
   can_read_all_group_messages: false,
   supports_inline_queries: false,
 };
+const NOTICE = /^↪️ Model Fallback/; /* the gateway's own, beside the answer */
 const SENDS = new Set(['sendMessage', 'editMessageText', 'sendRichMessage']);
 
 export async function startTelegram() {
   let next = Math.floor(Date.now() / 1000);
   let queue = [];
   const polls = new Set(),
+    notices = [],
     waiting = [];
   const seconds = () => Math.floor(Date.now() / 1000);
 
@@ -36,7 +38,9 @@ export async function startTelegram() {
   }
 
   function send(body) {
-    waiting.shift()?.(body.text ?? JSON.stringify(body.rich_message ?? body));
+    const text = body.text ?? JSON.stringify(body.rich_message ?? body);
+    if (NOTICE.test(text)) notices.push(text);
+    else waiting.shift()?.(text);
     return { message_id: body.message_id ?? ++next, from: me, chat, date: seconds(), text: body.text };
   }
 
@@ -79,5 +83,5 @@ export async function startTelegram() {
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://127.0.0.1:${server.address().port}`, inject, close };
+  return { url: `http://127.0.0.1:${server.address().port}`, inject, notices, close };
 }
