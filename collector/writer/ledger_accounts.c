@@ -157,32 +157,38 @@ static uint32_t take_place(struct accounts *a)
     return a->used++;
 }
 
+static uint8_t *copy_key(struct slice key)
+{
+    uint8_t *copy = malloc((size_t)key.len + 1);
+
+    if (copy != NULL && key.len > 0)
+        memcpy(copy, key.at, key.len);
+    return copy;
+}
+
 static int make(struct accounts *a, const struct ledger_budget *b, struct slice key, uint64_t hash,
                 uint32_t *out)
 {
-    uint32_t place = take_place(a);
+    bool slides = b->def->window.kind == WINDOW_SLIDING;
+    struct piece *piece = slides ? malloc(PIECES * sizeof *piece) : NULL;
+    uint8_t *copy = copy_key(key);
+    uint32_t place = copy != NULL && (piece != NULL || !slides) ? take_place(a) : ACCOUNT_NONE;
 
-    if (place == ACCOUNT_NONE)
+    if (place == ACCOUNT_NONE) {
+        free(piece);
+        free(copy);
         return -SQLITE_NOMEM;
+    }
     struct account *c = &a->all[place];
     *c = (struct account){ .budget = b,
-                           .key = malloc(key.len + 1),
+                           .key = copy,
                            .key_len = key.len,
+                           .piece = piece,
                            .hash = hash,
                            .generation = c->generation,
                            .first_ms = INT64_MAX,
                            .ahead_ms = INT64_MIN,
                            .mark = INT64_MIN };
-    if (b->def->window.kind == WINDOW_SLIDING)
-        c->piece = malloc(PIECES * sizeof *c->piece);
-    if (c->key == NULL || (b->def->window.kind == WINDOW_SLIDING && c->piece == NULL)) {
-        account_forget(c);
-        c->next = a->free_list;
-        a->free_list = place;
-        return -SQLITE_NOMEM;
-    }
-    if (key.len > 0)
-        memcpy(c->key, key.at, key.len);
     c->next = *bucket_of(a, hash);
     *bucket_of(a, hash) = place + 1;
     *out = place;

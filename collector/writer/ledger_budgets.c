@@ -103,7 +103,7 @@ int ledger_load_budgets(struct ledger *l)
 
     if (rc != 0)
         return rc;
-    if ((l->by_session = malloc((l->budget_count + 1) * sizeof(*l->by_session))) == NULL)
+    if ((l->by_session = malloc((l->budget_count + 1) * sizeof(struct ledger_budget *))) == NULL)
         return -SQLITE_NOMEM;
     for (size_t i = 0; i < l->budget_count; i++)
         if (l->budgets[i]->needs_session)

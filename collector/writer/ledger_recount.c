@@ -63,7 +63,7 @@ int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, stru
         return rc;
     sqlite3_bind_int(stmt, 1, only_uncounted ? 0 : 1);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct ledger_budget **more = realloc(all, (n + 1) * sizeof *all);
+        struct ledger_budget **more = realloc(all, (n + 1) * sizeof(struct ledger_budget *));
         if (more != NULL)
             all = more;
         int read = more == NULL ? -SQLITE_NOMEM : ledger_budget_read(stmt, zone, &all[n]);

@@ -363,7 +363,7 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
                        int64_t *admitted_ms)
 {
     struct change c = { .to = DROP };
-    struct reservation f;
+    struct reservation f = { .nr = 0 };
     int rc = l->reservations_known > 0
                  ? ledger_find_reservation(l, row->reservation, row->reservation_len, &f)
                  : 0;

@@ -248,7 +248,7 @@ static int move_told(struct retention *r, const struct old_posting *p)
 /* Its postings, and it, if none is kept. */
 static int drop_reservation(struct retention *r, int64_t nr, int64_t now_ms)
 {
-    struct old_posting p;
+    struct old_posting p = { .kind = HELD_RESERVED };
     int kept = 0, rc;
 
     while ((rc = read_posting(r, nr, kept, &p)) == 1) {
