@@ -213,6 +213,15 @@ int ledger_end_budget(struct ledger *l, const struct ledger_budget *b)
     return run(l, "UPDATE budget SET ended_ms=?2 WHERE id=?1", b, NULL, false);
 }
 
+int ledger_drop_budget(struct ledger *l, const struct ledger_budget *b)
+{
+    static const char sql[] = "UPDATE allowance SET ended_ms=?2 WHERE ended_ms IS NULL AND until_ms > ?2 AND"
+                              " budget=(SELECT name FROM budget WHERE id=?1)";
+    int rc = run(l, sql, b, NULL, false);
+
+    return rc != 0 ? rc : ledger_end_budget(l, b);
+}
+
 /* From when a budget that begins now counts. */
 static int64_t counts_from_ms(const struct ledger *l, const struct budget *def)
 {
@@ -300,7 +309,7 @@ int ledger_put_file(struct ledger *l, const struct ledger_file *file)
 
     for (size_t i = 0; rc == 0 && i < l->budget_count; i++)
         if (l->budgets[i]->from_file && !is_in(file, l->budgets[i]->def->name))
-            rc = ledger_end_budget(l, l->budgets[i]);
+            rc = ledger_drop_budget(l, l->budgets[i]);
     for (size_t i = 0; rc == 0 && i < file->budget_count; i++)
         rc = ledger_put_budget(l, file->budgets[i], true, &created);
     return rc;

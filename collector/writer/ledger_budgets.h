@@ -12,6 +12,8 @@
 int ledger_put_budget(struct ledger *l, const struct budget *def, bool from_file, bool *created);
 /* Its budget ends: what it counted stays in the file. */
 int ledger_end_budget(struct ledger *l, const struct ledger_budget *b);
+/* The same where no other of its name follows: its allowances end too. */
+int ledger_drop_budget(struct ledger *l, const struct ledger_budget *b);
 
 /* The configuration's, all of them: others that came from it before end. Policies are borrowed until the next
  * call. */

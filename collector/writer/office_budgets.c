@@ -224,7 +224,7 @@ int office_delete_budget(struct office_desk *d)
         return office_refuse(d, 404, "there is no budget of this name");
     if (is_files(d, name))
         return 0;
-    int rc = ledger_end_budget(d->l, b);
+    int rc = ledger_drop_budget(d->l, b);
     if (rc == 0)
         rc = office_note(d, "budget_deleted", json_pack("{s:s}", "name", name));
     d->reload = true;

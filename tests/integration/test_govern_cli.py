@@ -164,3 +164,17 @@ def test_a_pause_stops_at_once():
         assert cli.run("check", "--agent", "coder").startswith("allow")
         cli.run("resume", "agent=coder", status=1)
         assert [r["author"] for r in cli.json("audit", "--limit", "2")["audit"]][1] == "bob"
+
+
+def test_an_allowance_ends_with_its_budget():
+    with Lab() as lab:
+        c = collector_of(lab)
+        cli = Cli(lab, c)
+        cli.run("budget", "set", "-", stdin="{name: short, limit: 5 usd, window: day}")
+        cli.run("allow", "short", "+5usd", "--for", "2h", "--reason", "x")
+        assert cli.json("budgets", "short")["budgets"][0]["cells"][0]["limit"] == 10 * 10 ** 9
+        cli.run("budget", "set", "-", stdin="{name: short, limit: 5 usd, window: week}")  # the same budget, changed
+        assert cli.json("budgets", "short")["budgets"][0]["cells"][0]["limit"] == 10 * 10 ** 9
+        cli.run("budget", "delete", "short")
+        cli.run("budget", "set", "-", stdin="{name: short, limit: 5 usd, window: day}")
+        assert cli.json("budgets", "short")["budgets"][0]["cells"][0]["limit"] == 5 * 10 ** 9
