@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs every test that is built: cmocka programs, Node's, then the integration tests.
+"""Runs every test that is built: cmocka programs, one for each processor at a time, then the integration tests.
 
     run.py [--sanitizer]     --sanitizer: stop a program at the first report
 
 $BUILD: where the programs are (default build). The last line is "N passed, N failed".
 """
+import concurrent.futures
 import glob
 import os
 import re
@@ -46,10 +47,8 @@ def run_unit(path):
     if passed + failed == 0:
         failed = 1  # a program that tests nothing is a defect
     name = os.path.relpath(path, BUILD)
-    print("%-4s %6.1f s  %s: %d passed, %d failed" % ("FAIL" if failed else "ok", time.monotonic() - begun, name, passed, failed),
-          flush=True)
-    if failed:
-        print("exit status %s\n%s" % (status, out[-6000:]), flush=True)
+    told = "%-4s %6.1f s  %s: %d passed, %d failed" % ("FAIL" if failed else "ok", time.monotonic() - begun, name, passed, failed)
+    print(told if not failed else "%s\nexit status %s\n%s" % (told, status, out[-6000:]), flush=True)
     return passed, failed
 
 
@@ -74,7 +73,9 @@ def main():
     missing = {os.path.relpath(p, HERE)[:-2] for p in glob.glob(os.path.join(HERE, "*", "test_*.c"))} - built
     if missing:
         sys.exit("run.py: not built: %s" % " ".join(sorted(missing)))
-    results = [run_unit(p) for p in units] + [run_integration()]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(run_unit, units))
+    results.append(run_integration())
     failed = sum(f for _, f in results)
     print("%d passed, %d failed" % (sum(p for p, _ in results), failed))
     return 1 if failed else 0

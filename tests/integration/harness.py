@@ -39,6 +39,12 @@ STDERR_SHOWN = 6000  # bytes of each process's stderr that a failure prints
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def patient(test):
+    """A test that mostly waits: it runs beside the others."""
+    test.patient = True
+    return test
+
+
 class Skip(Exception):
     """The test cannot run here; the runner says why."""
 

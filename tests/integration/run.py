@@ -4,12 +4,15 @@
 
     run.py [--list] [WORD ...]      only tests whose "file.function" contains one of the words
 
+Tests that mostly wait (harness.patient) run beside the others, one after the other in a process of their own.
 The last line is "N passed, N failed"; the exit status is 1 if one failed.
 """
 import glob
 import importlib
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -19,6 +22,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True  # the source tree stays clean
 import harness  # noqa: E402
 
+PATIENT = "--patient"  # to ourselves: only those that mostly wait
 LIMIT_S = 300  # for one test; a test function may have its own in .limit_s
 
 
@@ -57,15 +61,38 @@ def run(name, function):
     return result
 
 
+def run_all(found):
+    """What became of each."""
+    return [run(name, function) for name, function in found]
+
+
+def run_beside(words, found):
+    """The patient ones in a process of their own, meanwhile the others here."""
+    beside = subprocess.Popen([sys.executable, os.path.abspath(__file__), PATIENT, *words], stdout=subprocess.PIPE, text=True)
+    try:
+        results = run_all([(name, f) for name, f in found if not getattr(f, "patient", False)])
+        out = beside.communicate()[0]
+    finally:
+        if beside.poll() is None:
+            beside.terminate()
+            beside.wait()
+    print(out, end="", flush=True)
+    more = [line.split()[0] for line in out.splitlines() if re.match(r"(ok|skip|FAIL) +[0-9.]+ s ", line)]
+    return results + more if beside.returncode in (0, 1) else results + more + ["FAIL"]
+
+
 def main():
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     found = list(tests(words))
+    if PATIENT in sys.argv[1:]:
+        return "FAIL" in run_all([(name, f) for name, f in found if getattr(f, "patient", False)])
     if "--list" in sys.argv[1:]:
         print("\n".join(name for name, _ in found))
         return 0
     if not found:
         sys.exit("run.py: no test matches %s" % " ".join(words))
-    results = [run(name, function) for name, function in found]
+    patient = [name for name, f in found if getattr(f, "patient", False)]
+    results = run_beside(words, found) if 0 < len(patient) < len(found) else run_all(found)
     skipped = results.count("skip")
     if skipped:
         print("%d skipped: see above" % skipped)

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 
+import harness
 from harness import SLOWER, TOP, Lab, program, wait_until
 
 ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor", "budgets", "budget", "allow",
@@ -461,6 +462,7 @@ def test_doctor_tells_how_the_file_grows():
         assert "calls are kept for 30 d 00 h" in text
 
 
+@harness.patient
 def test_doctor_finds_who_holds_the_log():
     with Lab() as lab:
         c = lab.collector()

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import wire
+import harness
 from harness import SANITIZED, Dealer, Lab, Stream, closed_by_peer, raw_connect, wait_until
 
 FRAMES = 20_000 if SANITIZED else 100_000
@@ -189,6 +190,7 @@ def foreign_protocols(rng):
     }
 
 
+@harness.patient
 def test_other_protocols_on_the_socket():
     """On both kinds of endpoint."""
     rng = random.Random(5)

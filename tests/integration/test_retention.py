@@ -3,6 +3,7 @@
 import signal
 import time
 
+import harness
 from harness import Dealer, Lab, Stream, wait_until
 
 BATCH = 1000
@@ -97,6 +98,7 @@ def test_the_file_stops_growing_and_sums_stay():
               % (sizes, ["%.0f" % (s * 1000) for s in slowest]))
 
 
+@harness.patient
 def test_a_hup_changes_what_is_kept():
     with Lab() as lab:
         c = lab.collector()
@@ -117,6 +119,7 @@ def test_a_hup_changes_what_is_kept():
         wait_until("the error is told", lambda: "retention.dispatch" in c.stderr() and "soon" in c.stderr())
 
 
+@harness.patient
 def test_minutes_go_and_quarters_stay():
     with Lab() as lab:
         c = lab.collector(retention={"minute": "1h"})

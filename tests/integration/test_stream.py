@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import harness
 from harness import SLOWER, Dealer, Lab, Stream, wait_until
 
 
@@ -205,6 +206,7 @@ def test_too_many_viewers_are_told_so():
             s.close()
 
 
+@harness.patient
 def test_a_silent_stream_says_that_it_lives():
     with Lab() as lab:
         c = lab.collector()

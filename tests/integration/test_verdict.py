@@ -5,6 +5,7 @@ import time
 
 import wire
 from governing import ALLOW, BLOCK, call_cost, gateway, put_budget
+import harness
 from harness import SLOWER, Dealer, Lab, Stream, wait_until
 
 VALID_S = 30  # how long verdicts hold without a word from the collector
@@ -65,6 +66,7 @@ def test_a_limit_shuts_and_an_allowance_opens():
         asker.leave()
 
 
+@harness.patient
 def test_a_window_that_ends_opens_by_itself():
     """The entry says when, and holds no longer even if nobody tells that it is over."""
     with Lab() as lab:
@@ -87,6 +89,7 @@ def test_a_window_that_ends_opens_by_itself():
         assert len(spender.do("ask", "minute", "m-", 1, 1)["granted"]) == 1
 
 
+@harness.patient
 def test_a_collector_that_is_gone():
     """What it said holds for half a minute; then the guards do, until it is back."""
     with Lab() as lab:
