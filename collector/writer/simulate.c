@@ -195,19 +195,26 @@ static bool is_held(const struct account *c)
     return c->state > ACTION_WARN;
 }
 
+/* It is at its limit: a period begins or goes on. */
+static int note_held(struct simulate *s, const struct account *c)
+{
+    struct simulate_account *t = told_of(s, c);
+
+    if (t == NULL)
+        return -SQLITE_NOMEM;
+    if (t->current == SIMULATE_NONE)
+        return begin(s, c, t, s->now_ms);
+    s->out->period[t->current].until_ms = limit_opens_ms(c, 0, c->budget->def->limit);
+    return 0;
+}
+
 /* It is at its limit, or is not any more. */
 static int note_period(struct simulate *s, const struct account *c)
 {
-    struct simulate_account *t = is_held(c) ? told_of(s, c) : NULL;
+    struct simulate_account *t;
 
-    if (is_held(c) && t == NULL)
-        return -SQLITE_NOMEM;
-    if (is_held(c) && t->current == SIMULATE_NONE)
-        return begin(s, c, t, s->now_ms);
-    if (is_held(c)) {
-        s->out->period[t->current].until_ms = limit_opens_ms(c, 0, c->budget->def->limit);
-        return 0;
-    }
+    if (is_held(c))
+        return note_held(s, c);
     const struct recount_cell *name = ledger_cells_find(&s->out->names, c->budget->id, c->key, c->key_len, 0);
     if (name == NULL)
         return 0;
@@ -365,7 +372,7 @@ static int take_budgets(struct simulate *s, int64_t *first_ms)
     const struct simulate_options *o = s->options;
     struct recount *r = &s->recount;
 
-    r->budgets = calloc(o->budget_count + 1, sizeof *r->budgets);
+    r->budgets = calloc(o->budget_count + 1, sizeof(struct ledger_budget *));
     s->out->budget = calloc(o->budget_count + 1, sizeof *s->out->budget);
     if (r->budgets == NULL || s->out->budget == NULL)
         return -SQLITE_NOMEM;
@@ -463,8 +470,9 @@ int simulate(sqlite3 *db, const struct simulate_options *options, struct simulat
     if (rc != 0)
         snprintf(out->error, sizeof out->error, "%s",
                  rc == -sqlite3_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(-rc));
-    for (size_t i = 0; i < s.recount.budget_count; i++)
-        s.recount.budgets[i]->def = NULL; /* the caller's */
+    for (size_t i = 0; s.recount.budgets != NULL && i < s.recount.budget_count; i++)
+        if (s.recount.budgets[i] != NULL)
+            s.recount.budgets[i]->def = NULL; /* the caller's */
     accounts_fini(&s.accounts);
     recount_fini(&s.recount);
     if (!sqlite3_get_autocommit(db))
