@@ -300,7 +300,7 @@ static void answer(struct explain *x)
     key_json(&t, "budget", x->budget);
     column_text(&c, "key", x->key, x->key ? strlen(x->key) : 0);
     key_json(&t, "cell", cell);
-    text_key_str(&t, "unit", unit_name(x->definition->unit));
+    text_key_str(&t, "unit", unit_name((int)x->definition->unit));
     column_int(&c, "from_ms", true, x->from_ms);
     column_int(&c, "to_ms", x->to_ms != WINDOW_NEVER, x->to_ms);
     text_str(&t, ",\"calls\":[");

@@ -298,9 +298,9 @@ static int resolve_amount(const struct request *r, json_t *question, json_t **an
     const json_t *budget = json_array_get(json_object_get(*answer, "budgets"), 0);
     const char *name = json_string_value(json_object_get(budget, "unit"));
     enum unit unit = UNIT_USD;
-    while (unit_name(unit) && !(name && strcmp(unit_name(unit), name) == 0))
+    while (unit_name((int)unit) && !(name && strcmp(unit_name((int)unit), name) == 0))
         unit++;
-    bool good = unit_name(unit) && amount_parse(text, &unit, &amount) && amount > 0;
+    bool good = unit_name((int)unit) && amount_parse(text, &unit, &amount) && amount > 0;
     if (good)
         good = json_object_set_new(question, "amount", json_integer(amount)) == 0;
     json_t *problem =

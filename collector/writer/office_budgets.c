@@ -28,7 +28,7 @@ static json_t *cell_json(struct ledger *l, const struct account *c)
     json_object_set_new(o, "left", json_integer(allowed - account_committed(c)));
     json_object_set_new(o, "calls", json_integer(c->total.calls));
     json_object_set_new(o, "unknown_calls", json_integer(c->total.unknown));
-    json_object_set_new(o, "state", json_string(action_name(c->state)));
+    json_object_set_new(o, "state", json_string(action_name((int)c->state)));
     json_object_set_new(o, "opens_ms",
                         c->state > ACTION_WARN ? office_time(ledger_opens_ms(l, c, 0)) : json_null());
     return o;
