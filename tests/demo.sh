@@ -24,11 +24,14 @@ database: { path: $DIR/tollgate.db }
 log: { level: warn }
 budgets:
   - name: daily
-    scope: { agent: coder }
+    scope: { agent: "coder*" }
+    per: agent
     limit: 1 usd
     window: day
+    timezone: Europe/Berlin
     alerts: [50, 80]
     action: block
+    on_error: open
 YAML
 "$BUILD/tollgated" -c "$DIR/tollgate.yaml" &
 collector=$!
@@ -52,7 +55,7 @@ cat <<TEXT
 TEXT
 "$BUILD/tollgate" --url "$URL" usage --by agent,model --from -1h
 tollgate() { "$BUILD/tollgate" --url "$URL" "$@"; }
-state() { tollgate budgets daily --json | sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' | head -1; }
+state() { tollgate check --agent coder --json | sed -n 's/.*"action": *"\([a-z]*\)".*/\1/p' | head -1; }
 until_state() { # what the agent coder comes to; not longer than the gateway runs
     while kill -0 "$gateway" 2>/dev/null && ! case " $* " in *" $(state) "*) true ;; *) false ;; esac; do
         sleep 0.1 # SLEEP_OK: waits for a condition
@@ -60,7 +63,7 @@ until_state() { # what the agent coder comes to; not longer than the gateway run
 }
 cat <<TEXT
 
-  The agent coder runs away: half of all calls are its own. Its budget is six lines of YAML:
+  The agent coder runs away: half of all calls are its own. Its budget is ten lines of YAML:
 
 $(sed -n '/^budgets/,$p' "$DIR/tollgate.yaml" | sed 's/^/    /')
 
@@ -72,8 +75,8 @@ tollgate budgets
 printf '\n  At its limit it is stopped, before the next call:\n\n'
 until_state block
 tollgate check --agent coder || true
-printf '\n  Somebody who may lets it finish (tollgate allow daily +5usd --for 1h --reason "the release"):\n\n'
-tollgate allow daily +5usd --for 1h --reason "the release"
+printf '\n  Somebody who may lets it finish (tollgate allow daily +5usd --key coder --for 1h --reason "the release"):\n\n'
+tollgate allow daily +5usd --key coder --for 1h --reason "the release"
 tollgate check --agent coder || true
 cat <<TEXT
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "ledger_cells.h"
 #include "ledger_subject.h"
 #include "ledger_work.h"
 
@@ -16,6 +17,14 @@
 
 /* --------------------------------------------------------------------- file */
 
+static void bind_cells(sqlite3_stmt *stmt, const struct account *c, int64_t first_ms, int64_t last_ms)
+{
+    sqlite3_bind_int64(stmt, 1, c->budget->id);
+    bind_key(stmt, 2, c->key, c->key_len);
+    sqlite3_bind_int64(stmt, 3, first_ms);
+    sqlite3_bind_int64(stmt, 4, last_ms);
+}
+
 /* What reservations hold of an account's cells. */
 static int load_held(struct ledger *l, struct accounts *a, uint32_t account, int64_t first_ms,
                      int64_t last_ms)
@@ -24,10 +33,7 @@ static int load_held(struct ledger *l, struct accounts *a, uint32_t account, int
     sqlite3_stmt *stmt = l->sql->load_held;
     int rc;
 
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, first_ms);
-    sqlite3_bind_int64(stmt, 4, last_ms);
+    bind_cells(stmt, c, first_ms, last_ms);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct ledger_cell cell = { .amount = 0 };
         cell.held[sqlite3_column_int(stmt, 1)] = sqlite3_column_int64(stmt, 2);
@@ -44,10 +50,7 @@ static int load_account(void *arg, struct accounts *a, uint32_t account, int64_t
     sqlite3_stmt *stmt = l->sql->load_cells;
     int rc;
 
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, first_ms);
-    sqlite3_bind_int64(stmt, 4, last_ms);
+    bind_cells(stmt, c, first_ms, last_ms);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct ledger_cell cell = { .amount = sqlite3_column_int64(stmt, 1),
                                     .calls = sqlite3_column_int64(stmt, 2),
@@ -143,17 +146,6 @@ struct posting {
     int64_t post_ms;
     int sign;
 };
-
-static int save(sqlite3_stmt *stmt, const struct account *c, const struct delta *d)
-{
-    sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, d->start_ms);
-    sqlite3_bind_int64(stmt, 4, d->amount);
-    sqlite3_bind_int64(stmt, 5, d->calls);
-    sqlite3_bind_int64(stmt, 6, d->unknown);
-    return store_run(stmt);
-}
 
 static int post_to(struct ledger *l, const struct reach *r, const struct posting *p)
 {
@@ -311,9 +303,18 @@ bool ledger_is_dirty(const struct ledger *l)
 
 static int save_delta(struct ledger *l, const struct delta *d)
 {
+    const struct account *c = &l->accounts.all[d->account];
+    struct recount_cell cell = { .budget = c->budget->id,
+                                 .key = c->key,
+                                 .key_len = c->key_len,
+                                 .start_ms = d->start_ms,
+                                 .amount = d->amount,
+                                 .calls = d->calls,
+                                 .unknown = d->unknown };
+
     if (d->amount == 0 && d->calls == 0 && d->unknown == 0)
         return 0;
-    return save(l->sql->save_cell, &l->accounts.all[d->account], d);
+    return ledger_cell_save(l->sql->save_cell, &cell);
 }
 
 int ledger_flush(struct ledger *l)

@@ -61,6 +61,7 @@ struct ledger {
     struct ledger_budget **budgets;    /* owned, and each of them */
     struct ledger_budget **by_session; /* owned; borrowed are those of budgets that look at sessions */
     size_t budget_count, session_budgets;
+    size_t uncounted;         /* budgets whose past is to be counted */
     struct policy **policies; /* borrowed: the configuration's */
     size_t policy_count;
     struct ledger_rule *rules; /* owned */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../schema/event_id.h"
+#include "ledger_cells.h"
 #include "ledger_work.h"
 
 #define HINTS 4096 /* a power of two */
@@ -143,7 +144,7 @@ static int add_posting(struct ledger *l, int64_t nr, const struct reach *r)
     int64_t amount = r->amount == UNKNOWN ? 0 : r->amount;
 
     sqlite3_bind_int64(stmt, 1, c->budget->id);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
+    bind_key(stmt, 2, c->key, c->key_len);
     sqlite3_bind_int64(stmt, 3, c->start_ms);
     sqlite3_bind_int64(stmt, 4, nr);
     sqlite3_bind_int(stmt, 5, HELD_RESERVED);

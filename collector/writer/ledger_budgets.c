@@ -37,7 +37,7 @@ static void drop_budgets(struct ledger *l)
     free(l->budgets);
     free(l->by_session);
     l->budgets = l->by_session = NULL;
-    l->budget_count = l->session_budgets = 0;
+    l->budget_count = l->session_budgets = l->uncounted = 0;
 }
 
 void ledger_free_budgets(struct ledger *l)
@@ -47,12 +47,24 @@ void ledger_free_budgets(struct ledger *l)
     free_rules(l);
 }
 
+static int by_name(const void *name, const void *budget)
+{
+    return strcmp(name, (*(struct ledger_budget *const *)budget)->def->name);
+}
+
+/* Its place; NULL: there is none. They are read in the order of their names. */
+static struct ledger_budget **place_of(const struct ledger *l, const char *name)
+{
+    return l->budget_count == 0
+               ? NULL
+               : bsearch(name, l->budgets, l->budget_count, sizeof(struct ledger_budget *), by_name);
+}
+
 static struct ledger_budget *named(const struct ledger *l, const char *name)
 {
-    for (size_t i = 0; i < l->budget_count; i++)
-        if (strcmp(l->budgets[i]->def->name, name) == 0)
-            return l->budgets[i];
-    return NULL;
+    struct ledger_budget **place = place_of(l, name);
+
+    return place != NULL ? *place : NULL;
 }
 
 const struct ledger_budget *ledger_budget_named(const struct ledger *l, const char *name)
@@ -106,6 +118,8 @@ int ledger_load_budgets(struct ledger *l)
     if ((l->by_session = malloc((l->budget_count + 1) * sizeof(struct ledger_budget *))) == NULL)
         return -SQLITE_NOMEM;
     for (size_t i = 0; i < l->budget_count; i++)
+        l->uncounted += !l->budgets[i]->counted;
+    for (size_t i = 0; i < l->budget_count; i++)
         if (l->budgets[i]->needs_session)
             l->by_session[l->session_budgets++] = l->budgets[i];
     return load_raises(l);
@@ -134,6 +148,12 @@ int ledger_load_pauses(struct ledger *l)
     }
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? 0 : rc == SQLITE_ROW ? -SQLITE_NOMEM : -rc;
+}
+
+int ledger_reload_pauses(struct ledger *l)
+{
+    l->changed = true;
+    return ledger_load_pauses(l);
 }
 
 /* ------------------------------------------------------------------ what is hot */
@@ -274,14 +294,6 @@ int ledger_put_budget(struct ledger *l, const struct budget *def, bool from_file
     return rc;
 }
 
-static bool is_in(const struct ledger_file *file, const char *name)
-{
-    for (size_t i = 0; i < file->budget_count; i++)
-        if (strcmp(file->budgets[i]->name, name) == 0)
-            return true;
-    return false;
-}
-
 static int put_policies(struct ledger *l, const struct ledger_file *file)
 {
     struct rule made[POLICY_RULES_MAX];
@@ -302,28 +314,37 @@ static int put_policies(struct ledger *l, const struct ledger_file *file)
     return 0;
 }
 
+/* Those that came from the file before and are not in it any more. */
+static int drop_missing(struct ledger *l, const struct ledger_file *file)
+{
+    bool *stays = calloc(l->budget_count + 1, sizeof *stays);
+    int rc = stays == NULL ? -SQLITE_NOMEM : 0;
+
+    for (size_t i = 0; rc == 0 && i < file->budget_count; i++) {
+        struct ledger_budget **place = place_of(l, file->budgets[i]->name);
+        if (place != NULL)
+            stays[place - l->budgets] = true;
+    }
+    for (size_t i = 0; rc == 0 && i < l->budget_count; i++)
+        if (l->budgets[i]->from_file && !stays[i])
+            rc = ledger_drop_budget(l, l->budgets[i]);
+    free(stays);
+    return rc;
+}
+
 int ledger_put_file(struct ledger *l, const struct ledger_file *file)
 {
     bool created;
     int rc = put_policies(l, file);
 
-    for (size_t i = 0; rc == 0 && i < l->budget_count; i++)
-        if (l->budgets[i]->from_file && !is_in(file, l->budgets[i]->def->name))
-            rc = ledger_drop_budget(l, l->budgets[i]);
+    if (rc == 0)
+        rc = drop_missing(l, file);
     for (size_t i = 0; rc == 0 && i < file->budget_count; i++)
         rc = ledger_put_budget(l, file->budgets[i], true, &created);
     return rc;
 }
 
 /* --------------------------------------------------------------- counting the past */
-
-bool ledger_wants_count(const struct ledger *l)
-{
-    for (size_t i = 0; i < l->budget_count; i++)
-        if (!l->budgets[i]->counted)
-            return true;
-    return false;
-}
 
 int ledger_begin_counting(struct ledger *l)
 {
@@ -348,19 +369,6 @@ int ledger_begin_counting(struct ledger *l)
     rc = store_run(stmt);
     sqlite3_finalize(stmt);
     return rc != 0 ? rc : ledger_restart(l);
-}
-
-static int save_cell(struct ledger *l, const struct recount_cell *c)
-{
-    sqlite3_stmt *stmt = l->sql->save_cell;
-
-    sqlite3_bind_int64(stmt, 1, c->budget);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, c->start_ms);
-    sqlite3_bind_int64(stmt, 4, c->amount);
-    sqlite3_bind_int64(stmt, 5, c->calls);
-    sqlite3_bind_int64(stmt, 6, c->unknown);
-    return store_run(stmt);
 }
 
 static int set_counted(struct ledger *l, const struct recount *r)
@@ -392,7 +400,7 @@ int ledger_counted(struct ledger *l, const struct recount *r)
     int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && i < r->cells.used; i++)
-        rc = save_cell(l, &r->cells.all[i]);
+        rc = ledger_cell_save(l->sql->save_cell, &r->cells.all[i]);
     if (rc != 0 || (rc = set_counted(l, r)) != 0 || (rc = ledger_reload(l)) != 0)
         return rc;
     for (uint32_t i = l->accounts.hot_used; rc == 0 && i-- > 0;) {

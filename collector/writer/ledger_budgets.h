@@ -32,6 +32,9 @@ int ledger_counted(struct ledger *l, const struct recount *r);
 
 /* Budgets whose past is to be counted now: after a start, all that were not finished begin again. */
 int ledger_begin_counting(struct ledger *l);
-bool ledger_wants_count(const struct ledger *l);
+static inline bool ledger_wants_count(const struct ledger *l)
+{
+    return l->uncounted > 0;
+}
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../schema/event_id.h"
+#include "store.h"
 
 #define INDEX_FIRST 1024
 #define ROOM_FIRST  256
@@ -114,4 +115,15 @@ struct recount_cell *ledger_cells_get(struct ledger_cells *c, int64_t budget, co
     if (cell != NULL)
         c->index[at] = c->used;
     return cell;
+}
+
+int ledger_cell_save(sqlite3_stmt *stmt, const struct recount_cell *c)
+{
+    sqlite3_bind_int64(stmt, 1, c->budget);
+    bind_key(stmt, 2, c->key, c->key_len);
+    sqlite3_bind_int64(stmt, 3, c->start_ms);
+    sqlite3_bind_int64(stmt, 4, c->amount);
+    sqlite3_bind_int64(stmt, 5, c->calls);
+    sqlite3_bind_int64(stmt, 6, c->unknown);
+    return store_run(stmt);
 }

@@ -6,6 +6,7 @@
 #ifndef COLLECTOR_LEDGER_CELLS_H
 #define COLLECTOR_LEDGER_CELLS_H
 
+#include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,5 +36,15 @@ struct recount_cell *ledger_cells_find(const struct ledger_cells *c, int64_t bud
 /* The same, made if need be, all sums 0; NULL: no memory. */
 struct recount_cell *ledger_cells_get(struct ledger_cells *c, int64_t budget, const uint8_t *key,
                                       uint32_t len, int64_t start_ms);
+
+/* Binds a cell to a statement whose parameters are budget, key, start_ms, amount, calls, unknown, and runs
+ * it. */
+int ledger_cell_save(sqlite3_stmt *stmt, const struct recount_cell *c);
+
+/* A key that has no bytes is an empty blob, not NULL. */
+static inline void bind_key(sqlite3_stmt *stmt, int at, const uint8_t *key, uint32_t len)
+{
+    sqlite3_bind_blob(stmt, at, len > 0 ? (const void *)key : "", (int)len, SQLITE_STATIC);
+}
 
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../govern/line.h"
+#include "ledger_cells.h"
 #include "ledger_limits.h"
 #include "ledger_work.h"
 
@@ -32,7 +33,7 @@ static int tell(struct ledger *l, const struct account *c, const char *kind, int
     sqlite3_bind_int64(stmt, 1, l->now_ms);
     sqlite3_bind_text(stmt, 2, kind, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, c->budget->id);
-    sqlite3_bind_blob(stmt, 4, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
+    bind_key(stmt, 4, c->key, c->key_len);
     sqlite3_bind_int64(stmt, 5, c->start_ms);
     sqlite3_bind_int(stmt, 6, threshold);
     sqlite3_bind_int64(stmt, 7, account_spent(c));

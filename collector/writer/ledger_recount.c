@@ -50,6 +50,14 @@ void ledger_budget_free(struct ledger_budget *b)
     free(b);
 }
 
+const struct ledger_budget *ledger_budget_of(struct ledger_budget *const *all, size_t count, int64_t id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->id == id)
+            return all[i];
+    return NULL;
+}
+
 int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
                         size_t *count)
 {

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger_cells.h"
 #include "ledger_work.h"
 
 #define EXPIRED_AT_ONCE 256
@@ -101,19 +102,11 @@ int ledger_find_reservation(struct ledger *l, const char *id, size_t len, struct
 
 /* ------------------------------------------------------------- what is held */
 
-static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
-{
-    for (size_t i = 0; i < l->budget_count; i++)
-        if (l->budgets[i]->id == id)
-            return l->budgets[i];
-    return NULL; /* it has ended */
-}
-
 /* The account of a posting changes in memory, if it is there. */
 static void hold(struct ledger *l, int64_t budget, struct slice key, int64_t start_ms, enum held_kind kind,
                  int64_t amount)
 {
-    const struct ledger_budget *b = budget_of(l, budget);
+    const struct ledger_budget *b = ledger_budget_of(l->budgets, l->budget_count, budget);
     uint32_t account = b != NULL ? accounts_find(&l->accounts, b, key) : ACCOUNT_NONE;
 
     if (account != ACCOUNT_NONE)
@@ -174,7 +167,7 @@ static int save_posting(struct ledger *l, int64_t nr, const struct posted *p, en
     sqlite3_stmt *stmt = l->sql->set_kind;
 
     sqlite3_bind_int64(stmt, 1, p->budget);
-    sqlite3_bind_blob(stmt, 2, p->key_len > 0 ? p->key : (const uint8_t *)"", (int)p->key_len, SQLITE_STATIC);
+    bind_key(stmt, 2, p->key, p->key_len);
     sqlite3_bind_int64(stmt, 3, p->start_ms);
     sqlite3_bind_int64(stmt, 4, nr);
     sqlite3_bind_int(stmt, 5, (int)kind);
@@ -184,7 +177,7 @@ static int save_posting(struct ledger *l, int64_t nr, const struct posted *p, en
 
 static int look(struct ledger *l, const struct posted *p)
 {
-    const struct ledger_budget *b = budget_of(l, p->budget);
+    const struct ledger_budget *b = ledger_budget_of(l->budgets, l->budget_count, p->budget);
     uint32_t account =
         b != NULL ? accounts_find(&l->accounts, b, (struct slice){ p->key, p->key_len }) : ACCOUNT_NONE;
 
@@ -202,7 +195,7 @@ static int64_t told(const struct change *c, enum unit unit)
 
 static int change_one(struct ledger *l, int64_t nr, const struct posted *p, const struct change *c)
 {
-    const struct ledger_budget *b = budget_of(l, p->budget);
+    const struct ledger_budget *b = ledger_budget_of(l->budgets, l->budget_count, p->budget);
     struct slice key = { p->key, p->key_len };
 
     hold(l, p->budget, key, p->start_ms, p->kind, -p->amount);

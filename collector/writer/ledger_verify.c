@@ -48,19 +48,11 @@ static void on_progress(void *arg, int64_t done, int64_t of)
 
 /* ------------------------------------------------------------------ telling */
 
-static const struct ledger_budget *budget_of(const struct verify *v, int64_t id)
-{
-    for (size_t i = 0; i < v->recount.budget_count; i++)
-        if (v->recount.budgets[i]->id == id)
-            return v->recount.budgets[i];
-    return NULL;
-}
-
 /* A place for it, named; NULL: only its number is told. */
 static struct ledger_difference *differ(struct verify *v, int64_t budget, const void *key, int key_len,
                                         int64_t start_ms)
 {
-    const struct ledger_budget *b = budget_of(v, budget);
+    const struct ledger_budget *b = ledger_budget_of(v->recount.budgets, v->recount.budget_count, budget);
 
     if (v->report->differences++ >= LEDGER_DIFFERENCES)
         return NULL;
@@ -81,7 +73,7 @@ static struct ledger_difference *differ(struct verify *v, int64_t budget, const 
 /* Retention may have deleted it. */
 static bool is_dropped(const struct verify *v, int64_t budget, int64_t start_ms)
 {
-    const struct ledger_budget *b = budget_of(v, budget);
+    const struct ledger_budget *b = ledger_budget_of(v->recount.budgets, v->recount.budget_count, budget);
 
     return b != NULL && v->dropped_before_ms > 0 &&
            start_ms < window_first(&b->def->window, v->dropped_before_ms);
@@ -292,7 +284,8 @@ static void posting_differs(struct verify *v, sqlite3_stmt *stmt, int64_t should
 
 static void verify_posting(struct verify *v, sqlite3_stmt *stmt)
 {
-    const struct ledger_budget *b = budget_of(v, sqlite3_column_int64(stmt, POSTING_BUDGET));
+    const struct ledger_budget *b = ledger_budget_of(v->recount.budgets, v->recount.budget_count,
+                                                     sqlite3_column_int64(stmt, POSTING_BUDGET));
     int state = sqlite3_column_int(stmt, POSTING_STATE), kind = sqlite3_column_int(stmt, POSTING_KIND);
     int64_t amount = sqlite3_column_int64(stmt, POSTING_AMOUNT);
     char what[LEDGER_VERIFY_TEXT];

@@ -99,12 +99,15 @@ int ledger_reservation(struct ledger *l, const struct log_row *row, const struct
     "SELECT id, definition, origin, counts_from_ms, first_id, counted, since_ms FROM budget"
 int ledger_budget_read(sqlite3_stmt *stmt, const char *zone, struct ledger_budget **out);
 void ledger_budget_free(struct ledger_budget *b); /* NULL is fine */
+/* NULL: there is none: it has ended. */
+const struct ledger_budget *ledger_budget_of(struct ledger_budget *const *all, size_t count, int64_t id);
 int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
                         size_t *count);
 
 /* ledger_budgets.c: budgets, pauses, raises as they stand in the file. */
 int ledger_load_budgets(struct ledger *l);
 int ledger_load_pauses(struct ledger *l);
+int ledger_reload_pauses(struct ledger *l); /* and publishers are told */
 void ledger_free_budgets(struct ledger *l);
 int ledger_find_hot(struct ledger *l);
 /* All in memory again, after a change of any of them: inside a transaction. */

@@ -255,14 +255,6 @@ int office_renew(struct office_desk *d)
 
 /* ------------------------------------------------------------------------ list */
 
-static const struct ledger_budget *budget_of(const struct ledger *l, int64_t id)
-{
-    for (size_t i = 0; i < l->budget_count; i++)
-        if (l->budgets[i]->id == id)
-            return l->budgets[i];
-    return NULL; /* it has ended */
-}
-
 static json_t *posting_json(const struct ledger_budget *b, sqlite3_stmt *stmt)
 {
     static const char *const kinds[] = { "reserved", "presumed", "told" };
@@ -284,7 +276,8 @@ static int add_postings(struct office_desk *d, json_t *reservation)
 
     sqlite3_bind_int64(stmt, 1, json_integer_value(json_object_get(reservation, "nr")));
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        const struct ledger_budget *b = budget_of(d->l, sqlite3_column_int64(stmt, 0));
+        const struct ledger_budget *b =
+            ledger_budget_of(d->l->budgets, d->l->budget_count, sqlite3_column_int64(stmt, 0));
         if (b != NULL)
             json_array_append_new(list, posting_json(b, stmt));
     }

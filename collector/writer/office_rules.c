@@ -147,8 +147,7 @@ int office_pause(struct office_desk *d)
             "ss", field, value);
     d->answer = json_incref(json_array_get(list, 0));
     json_decref(list);
-    d->reload = true;
-    return rc;
+    return rc != 0 ? rc : ledger_reload_pauses(d->l);
 }
 
 int office_pauses(struct office_desk *d)
@@ -178,8 +177,9 @@ int office_resume(struct office_desk *d)
         d->l->now_ms, id, field, value);
     if (rc != 0 || changes == 0)
         return rc != 0 ? rc : office_refuse(d, 404, "there is no such pause");
-    d->reload = true;
     d->answer = json_pack("{s:i}", "ended", changes);
+    if ((rc = ledger_reload_pauses(d->l)) != 0)
+        return rc;
     return office_note(d, "resumed",
                        json_pack("{s:I, s:s, s:s}", "id", (json_int_t)id, "field", field, "value", value));
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ledger_recount.h"
+#include "ledger_work.h"
 #include "retention_work.h"
 
 #define RESERVATION_CHUNK 64
@@ -152,24 +153,13 @@ int retention_take_rows(struct retention *r, int64_t first_id, int64_t last_id)
     return store_run(r->sql->drop_booked);
 }
 
-static int add_cell(sqlite3_stmt *stmt, const struct recount_cell *c)
-{
-    sqlite3_bind_int64(stmt, 1, c->budget);
-    sqlite3_bind_blob(stmt, 2, c->key_len > 0 ? c->key : (const uint8_t *)"", (int)c->key_len, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, c->start_ms);
-    sqlite3_bind_int64(stmt, 4, c->amount);
-    sqlite3_bind_int64(stmt, 5, c->calls);
-    sqlite3_bind_int64(stmt, 6, c->unknown);
-    return store_run(stmt);
-}
-
 int retention_save_checkpoint(struct retention *r)
 {
     const struct ledger_cells *cells = &r->ledger->recount.cells;
     int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && i < cells->used; i++)
-        rc = add_cell(r->sql->save_checkpoint, &cells->all[i]);
+        rc = ledger_cell_save(r->sql->save_checkpoint, &cells->all[i]);
     return rc;
 }
 
@@ -206,14 +196,6 @@ static int read_posting(struct retention *r, int64_t nr, int offset, struct old_
     return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -rc;
 }
 
-static const struct ledger_budget *budget_of(const struct retention_ledger *l, int64_t id)
-{
-    for (size_t i = 0; i < l->recount.budget_count; i++)
-        if (l->recount.budgets[i]->id == id)
-            return l->recount.budgets[i];
-    return NULL;
-}
-
 /* While a budget's past is being counted its sums may begin anew: what was told waits. */
 static bool is_kept(const struct ledger_budget *b, const struct old_posting *p, int64_t now_ms)
 {
@@ -229,8 +211,7 @@ static int drop_posting(struct retention *r, int64_t nr, const struct old_postin
     sqlite3_stmt *stmt = r->sql->drop_posting;
 
     sqlite3_bind_int64(stmt, 1, p->cell.budget);
-    sqlite3_bind_blob(stmt, 2, p->cell.key_len > 0 ? p->key : (const uint8_t *)"", (int)p->cell.key_len,
-                      SQLITE_STATIC);
+    bind_key(stmt, 2, p->key, p->cell.key_len);
     sqlite3_bind_int64(stmt, 3, p->cell.start_ms);
     sqlite3_bind_int64(stmt, 4, nr);
     return store_run(stmt);
@@ -239,10 +220,10 @@ static int drop_posting(struct retention *r, int64_t nr, const struct old_postin
 /* No event will come any more: what was told is what the call came to. */
 static int move_told(struct retention *r, const struct old_posting *p)
 {
-    int rc = add_cell(r->sql->save_cell, &p->cell);
+    int rc = ledger_cell_save(r->sql->save_cell, &p->cell);
 
     r->tally.told++;
-    return rc != 0 ? rc : add_cell(r->sql->save_checkpoint, &p->cell);
+    return rc != 0 ? rc : ledger_cell_save(r->sql->save_checkpoint, &p->cell);
 }
 
 /* Its postings, and it, if none is kept. */
@@ -252,7 +233,8 @@ static int drop_reservation(struct retention *r, int64_t nr, int64_t now_ms)
     int kept = 0, rc;
 
     while ((rc = read_posting(r, nr, kept, &p)) == 1) {
-        const struct ledger_budget *b = budget_of(r->ledger, p.cell.budget);
+        const struct ledger_budget *b =
+            ledger_budget_of(r->ledger->recount.budgets, r->ledger->recount.budget_count, p.cell.budget);
         if (is_kept(b, &p, now_ms)) {
             kept++;
             continue;

@@ -20,21 +20,15 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "counting.h"
-#include "ledger_budgets.h"
-#include "ledger_recount.h"
+#include "desk.h"
 #include "ledger_work.h"
-#include "office.h"
 #include "pace.h"
-#include "repricer.h"
 #include "retention.h"
 #include "streams.h"
 
 #define TRANSACTION_EVENTS  8192
 #define TRANSACTION_BATCHES 256
-#define TRANSACTION_ORDERS  256
 #define PREFETCH_AHEAD      8
-#define COUNT_AGAIN_MS      60000 /* when the past of budgets could not be counted */
 #define RETRY_FIRST_MS      100
 #define RETRY_MAX_MS        2000
 #define DAY_MS              86400000LL
@@ -61,15 +55,8 @@ struct writer {
     struct monotime retry_due;
     struct batch *batches[TRANSACTION_BATCHES];
     size_t count;
-    struct order *orders[TRANSACTION_ORDERS];
-    size_t order_count;
-    bool fed;                  /* the last transaction with orders had no batch: the next takes one */
-    struct board_stand *stand; /* borrowed; NULL */
-    struct counting *counting; /* owned; NULL: nothing is being counted */
-    bool counted;              /* its order has come */
-    bool count_failed;         /* and said so */
-    struct monotime count_due;
-    char *path, *zone; /* owned */
+    bool fed; /* the last transaction with orders had no batch: the next takes one */
+    struct desk desk;
 };
 
 /* ------------------------------------------------------------------ batches */
@@ -257,130 +244,6 @@ static void plan_flush(struct writer *w)
     pace_note(&w->session, session_totals_is_dirty(&w->journal.projections.sessions), now_us);
 }
 
-/* ------------------------------------------------------------------- orders */
-
-static int serve_office(struct writer *w, struct order *o)
-{
-    if (strcmp(o->op, "reprice") != 0 && strcmp(o->op, "repricing") != 0)
-        return office_serve(&w->journal.projections.ledger, o);
-    o->answer = repricer_serve(&w->repricer, o->op, o->request, wall_ms(), &o->http_status);
-    return 0;
-}
-
-/* The configuration's budgets, policies and prices. */
-static int take_file(struct writer *w, const struct ledger_file *file)
-{
-    struct ledger *l = &w->journal.projections.ledger;
-    int rc = ledger_put_file(l, file);
-
-    l->options.prices = file->prices;
-    pricer_use(&w->journal.pricer, file->prices);
-    return rc != 0 ? rc : ledger_reload(l);
-}
-
-static int serve(struct writer *w, struct order *o)
-{
-    struct ledger *l = &w->journal.projections.ledger;
-
-    switch (o->kind) {
-    case ORDER_ADMIT:
-        return ledger_admit(l, o);
-    case ORDER_SETTLE:
-        return ledger_settle(l, o);
-    case ORDER_RENEW:
-        return ledger_renew(l, o);
-    case ORDER_OFFICE:
-        return serve_office(w, o);
-    case ORDER_BUDGETS:
-        return take_file(w, o->what);
-    case ORDER_COUNTED:
-        w->counted = true;
-        w->count_failed = o->what == NULL;
-        return o->what != NULL ? ledger_counted(l, o->what) : 0;
-    }
-    return 0;
-}
-
-static void answer_orders(struct writer *w, bool busy)
-{
-    for (size_t i = 0; i < w->order_count; i++) {
-        struct order *o = w->orders[i];
-        if (busy) {
-            json_decref(o->answer);
-            o->answer = NULL;
-            o->http_status = 503;
-            o->status = ORDER_BUSY;
-        }
-        o->done(o);
-    }
-    w->order_count = 0;
-}
-
-/* What a thread has counted is in; or it could not be, and is tried again. Budgets that came meanwhile are
- * next. */
-static void end_counting(struct writer *w)
-{
-    if (!w->counted)
-        return;
-    counting_stop(w->counting);
-    w->counting = NULL;
-    w->counted = false;
-    w->count_due = mono_after(mono_now(), w->count_failed ? COUNT_AGAIN_MS : 0);
-}
-
-/* Budgets whose past is not counted: from a clean beginning, as of now. */
-static int begin_counting(struct writer *w)
-{
-    int rc = store_begin(&w->store);
-
-    if (rc == 0 && (rc = ledger_begin_counting(&w->journal.projections.ledger)) == 0)
-        rc = store_commit(&w->store);
-    if (rc == 0)
-        w->counting = counting_start(w->path, w->zone, w->queue);
-    return rc;
-}
-
-static bool wants_counting(const struct writer *w)
-{
-    return !w->down && w->counting == NULL && ledger_wants_count(&w->journal.projections.ledger) &&
-           mono_left(w->count_due) == 0;
-}
-
-static void publish_board(struct writer *w)
-{
-    struct ledger *l = &w->journal.projections.ledger;
-    struct board *b = w->stand != NULL && l->changed ? ledger_board(l) : NULL;
-
-    if (b != NULL)
-        board_stand_put(w->stand, b);
-}
-
-static void publish_governor(struct writer *w)
-{
-    struct ledger *l = &w->journal.projections.ledger;
-    struct counters *c = w->counters;
-    int64_t counting = 0;
-
-    count_add(&c->reservations_granted, l->tally.admitted);
-    count_add(&c->reservations_denied, l->tally.denied);
-    count_add(&c->reservations_settled, l->tally.settled);
-    count_add(&c->reservations_expired, l->tally.expired);
-    count_add(&c->budget_alerts, l->tally.alerts);
-    count_add(&c->budget_overruns, l->tally.overruns);
-    memset(&l->tally, 0, sizeof l->tally);
-    for (size_t i = 0; i < l->budget_count; i++)
-        counting += !l->budgets[i]->counted;
-    count_set(&c->reservations_open, l->reservations_open);
-    count_set(&c->budgets, (int64_t)l->budget_count);
-    count_set(&c->budgets_counting, counting);
-    count_set(&c->projection_lag_ledger, l->newest - l->watermark);
-}
-
-static bool governor_is_due(const struct writer *w)
-{
-    return wall_ms() >= ledger_due_ms(&w->journal.projections.ledger);
-}
-
 /* ------------------------------------------------------------- transactions */
 
 static int transact(struct writer *w, bool last)
@@ -389,9 +252,7 @@ static int transact(struct writer *w, bool last)
     int rc = store_begin(&w->store);
 
     if (rc == 0)
-        rc = ledger_tick(&w->journal.projections.ledger, now_ms);
-    for (size_t i = 0; rc == 0 && i < w->order_count; i++)
-        rc = serve(w, w->orders[i]);
+        rc = desk_serve(&w->desk, now_ms);
     for (size_t i = 0; rc == 0 && i < w->count; i++)
         rc = store_batch(w, w->batches[i], now_ms);
     if (rc == 0)
@@ -409,8 +270,7 @@ static int transact(struct writer *w, bool last)
 
 static void answer(struct writer *w, bool busy)
 {
-    answer_orders(w, busy);
-    end_counting(w);
+    desk_answer(&w->desk, busy);
     for (size_t i = 0; i < w->count; i++) {
         struct batch *b = w->batches[i];
         if (busy) {
@@ -489,12 +349,11 @@ static void run_transaction(struct writer *w, bool last)
     if (w->count > 0)
         w->retry_ms = 0;
     publish_tally(w);
-    publish_governor(w);
     plan_flush(w);
     ticker_tick(w->commits);
-    publish_board(w);
+    desk_publish(&w->desk);
     answer(w, false);
-    if (wants_counting(w) && (rc = begin_counting(w)) != 0)
+    if ((rc = desk_count_past(&w->desk)) != 0)
         fail(w, rc);
     checkpoint(w);
     publish_gauges(w);
@@ -561,15 +420,6 @@ static void drop_old(struct writer *w)
 
 /* ---------------------------------------------------------------- repricing */
 
-/* What budgets count of a call that is priced anew: its new cost, or, unless they were asked for, what they
- * had. */
-static int reprice_ledger(void *ledger, const struct log_row *was, const struct log_row *is, bool counts)
-{
-    if (counts)
-        return ledger_adopt(ledger, was, is);
-    return was->num[D_cost_nanousd] != is->num[D_cost_nanousd] ? ledger_keep(ledger, was) : 0;
-}
-
 /* One small slice of a run, between two transactions. */
 static void reprice(struct writer *w)
 {
@@ -582,7 +432,7 @@ static void reprice(struct writer *w)
     }
     plan_flush(w);
     ticker_tick(w->commits);
-    publish_board(w);
+    desk_publish(&w->desk);
     checkpoint(w);
     publish_gauges(w);
     look_at_sizes(w);
@@ -605,16 +455,13 @@ static int64_t patience(const struct writer *w)
     int64_t left = sooner(usage_left(w, now_us), pace_left(&w->session, false, now_us));
     left = sooner(left < 0 ? -1 : (left + 999) / 1000, w->retains ? retention_wait_ms(&w->retention) : -1);
     left = sooner(left, repricer_wait_ms(&w->repricer));
-    if (w->counting == NULL && ledger_wants_count(&w->journal.projections.ledger))
-        left = sooner(left, mono_left(w->count_due));
-    int64_t due_ms = ledger_due_ms(&w->journal.projections.ledger), now_ms = wall_ms();
-    return due_ms == INT64_MAX ? left : sooner(left, due_ms > now_ms ? due_ms - now_ms : 0);
+    return sooner(left, desk_wait_ms(&w->desk));
 }
 
 static void take_item(struct writer *w, struct queue_item *item, size_t *events)
 {
     if (item->kind == ITEM_ORDER) {
-        w->orders[w->order_count++] = (struct order *)item;
+        desk_take(&w->desk, (struct order *)item);
         return;
     }
     w->batches[w->count++] = (struct batch *)item;
@@ -627,10 +474,9 @@ static void gather_orders(struct writer *w, size_t *events)
 {
     struct queue_item *item;
 
-    while (w->order_count < TRANSACTION_ORDERS && queue_pop_first(w->queue, &item) == QUEUE_OK)
+    while (w->desk.count < DESK_ORDERS && queue_pop_first(w->queue, &item) == QUEUE_OK)
         take_item(w, item, events);
-    if (!w->fed && w->count == 0 && w->order_count < TRANSACTION_ORDERS &&
-        queue_pop(w->queue, 0, &item) == QUEUE_OK)
+    if (!w->fed && w->count == 0 && w->desk.count < DESK_ORDERS && queue_pop(w->queue, 0, &item) == QUEUE_OK)
         take_item(w, item, events);
     w->fed = !w->fed;
 }
@@ -644,7 +490,7 @@ static bool gather(struct writer *w)
 
     while (r == QUEUE_OK) {
         take_item(w, item, &events);
-        if (w->order_count > 0) {
+        if (w->desk.count > 0) {
             gather_orders(w, &events);
             return true;
         }
@@ -660,8 +506,8 @@ static void *writer_main(void *arg)
     struct writer *w = arg;
 
     while (gather(w)) {
-        if (w->count > 0 || w->order_count > 0 ||
-            (w->down ? mono_left(w->retry_due) == 0 : flush_is_due(w) || governor_is_due(w)))
+        if (w->count > 0 || w->desk.count > 0 ||
+            (w->down ? mono_left(w->retry_due) == 0 : flush_is_due(w) || desk_is_due(&w->desk)))
             run_transaction(w, false);
         drop_old(w);
         reprice(w);
@@ -674,9 +520,7 @@ static void *writer_main(void *arg)
 
 static void close_all(struct writer *w)
 {
-    counting_stop(w->counting);
-    free(w->path);
-    free(w->zone);
+    desk_fini(&w->desk);
     retention_fini(&w->retention);
     repricer_fini(&w->repricer);
     journal_fini(&w->journal);
@@ -699,6 +543,9 @@ static int open_all(struct writer *w, const struct writer_options *options, char
         (w->retains &&
          (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
+    if (rc == 0 && !desk_init(&w->desk, options->path,
+                              options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC"))
+        return -SQLITE_NOMEM;
     return rc;
 }
 
@@ -717,25 +564,22 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
                           .usage = { .lazy_us = FLUSH_LAZY_US, .eager_us = FLUSH_EAGER_US },
                           .session = { .lazy_us = FLUSH_LAZY_US, .eager_us = FLUSH_LAZY_US },
                           .retains = options->journal.ages != NULL,
-                          .stand = options->stand,
-                          .path = strdup(options->path),
-                          .zone = strdup(options->journal.zone != NULL ? zone_name(options->journal.zone)
-                                                                       : "UTC") };
-    if (w->path == NULL || w->zone == NULL) {
-        close_all(w);
-        return -SQLITE_NOMEM;
-    }
+                          .desk = { .store = &w->store,
+                                    .ledger = &w->journal.projections.ledger,
+                                    .pricer = &w->journal.pricer,
+                                    .repricer = &w->repricer,
+                                    .queue = queue,
+                                    .stand = options->stand,
+                                    .counters = counters } };
     if ((rc = open_all(w, options, error)) != 0) {
         close_all(w);
         return rc;
     }
-    w->repricer.ledger = reprice_ledger;
-    w->repricer.ledger_arg = &w->journal.projections.ledger;
     plan_flush(w);
     count_set(&counters->store_writable, 1);
     count_set(&counters->queue_events_limit, (int64_t)queue_capacity(queue));
     publish_gauges(w);
-    publish_board(w);
+    desk_publish(&w->desk);
     look_at_sizes(w);
     if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
         snprintf(error, STORE_ERROR_MAX, "cannot start the writer's thread");

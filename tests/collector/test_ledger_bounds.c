@@ -5,6 +5,7 @@
  */
 #include "ledger_db.h"
 
+#include "collector/writer/desk.h"
 #include "collector/writer/ledger_recount.h"
 
 #define START_MS 1795132800000LL /* 2026-11-20 00:00 UTC */
@@ -484,6 +485,23 @@ static void test_ahead_of_midnight(void **state)
 
 /* A budget that comes in the middle has counted what it would have counted from the beginning, also while
  * calls come, prices change, another budget comes, and the collector restarts. */
+/* It wants a transaction at once, or, after a failure, when its time has come: the thread must not spin
+ * meanwhile. */
+static void the_desk_waits_for_what_is_to_be_counted(struct ledger_db *d)
+{
+    struct desk desk = { .ledger = db_ledger(d) };
+    int64_t change_ms = desk.ledger->next_change_ms, expiry_ms = desk.ledger->next_expiry_ms;
+
+    desk.ledger->next_change_ms = desk.ledger->next_expiry_ms = INT64_MAX;
+    assert_true(desk_is_due(&desk));
+    assert_int_equal(desk_wait_ms(&desk), 0);
+    desk.count_due = mono_after(mono_now(), 60000);
+    assert_false(desk_is_due(&desk));
+    assert_in_range(desk_wait_ms(&desk), 1, 60000);
+    desk.ledger->next_change_ms = change_ms;
+    desk.ledger->next_expiry_ms = expiry_ms;
+}
+
 static void test_budgets_in_the_middle(void **state)
 {
     struct made_call call = { .names = { .agent_id = "a", .model = "dear" }, .prompt = 1, .completion = 1 };
@@ -515,6 +533,7 @@ static void test_budgets_in_the_middle(void **state)
     db_call(&d, &call);
     end_counting(&d, &r);
     assert_true(ledger_wants_count(db_ledger(&d)));
+    the_desk_waits_for_what_is_to_be_counted(&d);
     begin_counting(&d, &r); /* dies before it is ready */
     recount_fini(&r);
     db_restart(&d);
