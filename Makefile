@@ -34,13 +34,13 @@ TG_LDFLAGS  = $(SANFLAGS) -Wl,-z,relro,-z,now -Wl,--as-needed
 # msgpack-c is called msgpack by Debian 12 and msgpack-c by newer releases.
 MSGPACK        := $(shell $(PKG_CONFIG) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 EMITTER_PKGS   := libzmq $(MSGPACK)
-COLLECTOR_PKGS := libzmq $(MSGPACK) sqlite3 libmicrohttpd yaml-0.1 jansson glib-2.0
+COLLECTOR_PKGS := libzmq $(MSGPACK) sqlite3 libmicrohttpd yaml-0.1 jansson glib-2.0 libcurl
 CLI_PKGS       := libcurl jansson
 TEST_PKGS      := cmocka
 ALL_PKGS       := $(sort $(EMITTER_PKGS) $(COLLECTOR_PKGS) $(CLI_PKGS) $(TEST_PKGS))
 DEBIAN_PKGS    := gcc make pkg-config libzmq3-dev libmsgpack-dev libsqlite3-dev libmicrohttpd-dev \
 	libcmocka-dev libyaml-dev libjansson-dev libcurl4-openssl-dev libglib2.0-dev curl
-TEST_DEBIAN_PKGS := python3 python3-yaml nodejs npm ca-certificates
+TEST_DEBIAN_PKGS := python3 python3-yaml python3-aiosmtpd nodejs npm ca-certificates openssl
 CI_DEBIAN_PKGS := clang clang-tidy libclang-rt-14-dev cppcheck mandoc valgrind spin
 # What pkg-config misses is said in one line, before any compiler is started.
 need = $(if $(shell $(PKG_CONFIG) --exists $(1) || echo no),$(error missing: $(foreach p,$(1),$(shell \
@@ -52,7 +52,7 @@ pc_libs   = $(shell $(PKG_CONFIG) --libs $(1))
 CORE_SRC      := $(filter-out $(addprefix emitter/,sender.c delivery.c stream.c report.c wire.c ship.c \
 	governor.c link.c list.c asks.c frame.c),$(wildcard emitter/*.c))
 EMITTER_SRC   := $(filter-out emitter/ship.c,$(wildcard emitter/*.c))
-COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base govern daemon ingest writer query http))))
+COLLECTOR_SRC := $(filter-out collector/daemon/main.c,$(wildcard $(addprefix collector/,$(addsuffix /*.c,base govern alarm daemon ingest writer query http))))
 CLI_SRC       := $(wildcard collector/cli/*.c)
 MIGRATIONS    := $(sort $(wildcard schema/sql/*.sql))
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -78,7 +78,7 @@ $(BUILD)/obj/emitter/%.o: emitter/%.c
 $(BUILD)/obj/collector/%.o: collector/%.c
 	$(SAY) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(TG_CFLAGS) $(call pc_cflags,$(COLLECTOR_PKGS) libcurl) $(CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(TG_CFLAGS) $(call pc_cflags,$(COLLECTOR_PKGS)) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/obj/tests/%.o: tests/%.c
 	$(SAY) CC $<
@@ -155,7 +155,7 @@ $(BUILD)/tests/emitter/%: $(BUILD)/obj/tests/emitter/%.o $(BUILD)/libtollgate.a
 $(BUILD)/tests/collector/%: $(BUILD)/obj/tests/collector/%.o $(BUILD)/libcollector.a
 	$(SAY) LD $@
 	@mkdir -p $(@D)
-	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) libcurl cmocka) -lpthread
+	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) cmocka) -lpthread
 
 # This one asks the collector's own price list.
 $(BUILD)/tools/price_costs: $(BUILD)/obj/tests/tools/price_costs.o $(BUILD)/libcollector.a
@@ -248,7 +248,7 @@ lint: deps-ci $(BUILD)/gen/migrations.c
 		--suppress=missingIncludeSystem -D_GNU_SOURCE -DNAPI_GNUC_MAJOR -Iinclude emitter collector
 	$(Q)printf '%s\n' $(filter-out emitter/bindings/%,$(filter %.c,$(filter emitter/% collector/%,$(C_FILES)))) | \
 		xargs -P "$$(nproc)" -n 8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -D_GNU_SOURCE -Iinclude \
-		$(call pc_cflags,$(COLLECTOR_PKGS) libcurl) 2>/dev/null' clang-tidy
+		$(call pc_cflags,$(COLLECTOR_PKGS)) 2>/dev/null' clang-tidy
 	$(Q)mandoc -T lint -W warning $(wildcard collector/man/*.[1-8] emitter/*.[1-8])
 	@echo "lint: nothing found"
 
@@ -278,6 +278,7 @@ deps:
 deps-test:
 	$(call deb,$(if $(HAVE_NODE),$(filter-out nodejs npm,$(TEST_DEBIAN_PKGS)),$(TEST_DEBIAN_PKGS)))
 	$(call unpack,prometheus)
+	$(call unpack,webhook)
 deps-ci: deps
 	$(call deb,$(CI_DEBIAN_PKGS) clang-format)
 

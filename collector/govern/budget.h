@@ -84,6 +84,9 @@ bool budgets_contradict(const struct budget *a, const struct budget *b, char *wh
 #define BUDGET_KEY_MAX (BUDGET_PER_MAX * (255 + 2))
 size_t budget_key(const struct budget *b, const struct subject *who, uint8_t key[BUDGET_KEY_MAX]);
 
+/* The next value of a key; at NULL: unknown. False: there is none, or it is no key. */
+bool budget_key_next(const uint8_t **at, const uint8_t *end, struct slice *value);
+
 /* The key for people: "researcher", "researcher, gpt-5", "(unknown)", or "" without per. */
 void budget_key_text(const struct budget *b, const uint8_t *key, size_t len, char *out, size_t size);
 

@@ -28,23 +28,30 @@ size_t budget_key(const struct budget *b, const struct subject *who, uint8_t key
     return (size_t)(at - key);
 }
 
+bool budget_key_next(const uint8_t **at, const uint8_t *end, struct slice *value)
+{
+    uint64_t told;
+    const uint8_t *next = *at < end ? leb128_get(*at, end, &told) : NULL;
+
+    if (next == NULL || (told > 0 && told - 1 > (uint64_t)(end - next)))
+        return false;
+    *value = told > 0 ? (struct slice){ next, (uint32_t)(told - 1) } : (struct slice){ NULL, 0 };
+    *at = next + value->len;
+    return true;
+}
+
 void budget_key_text(const struct budget *b, const uint8_t *key, size_t len, char *out, size_t size)
 {
-    const uint8_t *at = key, *end = key + len;
+    const uint8_t *at = key;
     struct line line = line_of(out, size);
+    struct slice value;
 
-    for (unsigned i = 0; i < b->pers && at < end; i++) {
-        uint64_t told;
-        at = leb128_get(at, end, &told);
-        if (at == NULL || (told > 0 && told - 1 > (uint64_t)(end - at)))
-            return; /* no key of this budget */
+    for (unsigned i = 0; i < b->pers && budget_key_next(&at, key + len, &value); i++) {
         if (i > 0)
             line_text(&line, ", ");
-        if (told == 0) {
+        if (value.at == NULL)
             line_text(&line, "(unknown)");
-        } else {
-            line_add(&line, (const char *)at, (size_t)(told - 1));
-            at += told - 1;
-        }
+        else
+            line_add(&line, (const char *)value.at, value.len);
     }
 }

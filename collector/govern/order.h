@@ -15,7 +15,15 @@
 
 #define RESERVATION_ID_MAX 64
 
-enum order_kind { ORDER_ADMIT, ORDER_SETTLE, ORDER_RENEW, ORDER_OFFICE, ORDER_BUDGETS, ORDER_COUNTED };
+enum order_kind {
+    ORDER_ADMIT,
+    ORDER_SETTLE,
+    ORDER_RENEW,
+    ORDER_OFFICE,
+    ORDER_BUDGETS,
+    ORDER_COUNTED,
+    ORDER_OUTBOX
+};
 
 /* As on the wire (schema/wire.md). */
 enum order_status {
@@ -50,7 +58,8 @@ struct order {
     json_t *answer; /* owned by who asked, after done */
     int http_status;
 
-    /* ORDER_BUDGETS: the file's, all of them; ORDER_COUNTED: what a recount found */
+    /* ORDER_BUDGETS: the file's, all of them; ORDER_COUNTED: what a recount found; ORDER_OUTBOX: a struct
+     * outbox_change (alarm/outbox.h) */
     const void *what;
 };
 

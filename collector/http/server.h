@@ -28,8 +28,8 @@
 #define HTTP_REASON_BYTES 200
 #define HTTP_ERROR_BYTES  256
 
-/* What the daemon tells HTTP. Any may be NULL; what stands behind it then answers 404 (post, govern), is
- * always true (ready), empty (metrics), or does not wait (commit_wait). */
+/* What the daemon tells HTTP. Any may be NULL; what stands behind it then answers 404 (post, govern,
+ * alert_test), is always true (ready), empty (metrics), or does not wait (commit_wait). */
 struct http_hooks {
     void *arg;
 
@@ -55,6 +55,10 @@ struct http_hooks {
      * HTTP status and in *answer a new reference that http gives back; a status from 400 is sent as
      * problem+json, NULL as 503: no memory. request is borrowed. May block. */
     int (*govern)(void *arg, const char *op, const json_t *request, json_t **answer);
+
+    /* Sends a test alert to the destination of this name, NULL: to each. As govern; may block for their
+     * timeouts. */
+    int (*alert_test)(void *arg, const char *destination, json_t **answer);
 };
 
 /* Strings are copied by http_start. 0 and NULL: the default. */

@@ -79,6 +79,9 @@ static int serve(struct desk *d, struct order *o)
         d->counted = true;
         d->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(d->ledger, o->what) : 0;
+    case ORDER_OUTBOX:
+        o->status = ORDER_REFUSED;
+        return 0;
     }
     return 0;
 }

@@ -77,9 +77,6 @@ static int prepare(struct ledger *l)
           " amount = min(amount + excluded.amount, 9223372036854775807), calls = calls + excluded.calls,"
           " unknown = unknown + excluded.unknown" },
         { &s->save_watermark, "UPDATE projection SET watermark=? WHERE name='ledger'" },
-        { &s->add_alert,
-          "INSERT OR IGNORE INTO alert (ts_ms, kind, budget, key, start_ms, threshold, spent, allowed)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?)" },
     };
     int rc = 0;
 
@@ -101,7 +98,8 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
         (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
-        (rc = prepare(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 ||
+        (rc = prepare(l)) != 0 || (rc = alerts_init(&l->alerts, store)) != 0 ||
+        (rc = booked_init(&l->booked, store->db)) != 0 ||
         (rc = subject_reader_open(l->subjects, store->db)) != 0)
         return rc;
     return ledger_prepare_reservations(l);

@@ -18,6 +18,7 @@
 #include "../base/counters.h"
 #include "../govern/policy.h"
 #include "../govern/price_list.h"
+#include "alerts.h"
 #include "ledger_accounts.h"
 #include "ledger_booked.h"
 #include "log_row.h"
@@ -75,6 +76,7 @@ struct ledger {
     uint64_t *early;               /* owned: reservations whose event came before their admission, by hash */
     struct ledger_statements *sql; /* owned */
     struct booked booked;
+    struct alerts alerts;            /* for all who raise them */
     struct subject_reader *subjects; /* owned */
     uint64_t version;                /* of the board */
     struct {

@@ -89,33 +89,18 @@ static void pack_literal(msgpack_packer *pk, struct slice value)
     pack_bytes(pk, text, n);
 }
 
-/* The next value of an account's key (budget.h). */
-static struct slice next_value(const uint8_t **at, const uint8_t *end)
-{
-    uint32_t len = 0;
-
-    for (unsigned shift = 0; *at < end; shift += 7) {
-        uint8_t byte = *(*at)++;
-        len |= (uint32_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            break;
-    }
-    if (len == 0 || len - 1 > (size_t)(end - *at))
-        return (struct slice){ NULL, 0 };
-    struct slice value = { *at, len - 1 };
-    *at += len - 1;
-    return value;
-}
-
 static void pack_account(msgpack_packer *pk, const struct account *c)
 {
     const struct budget *def = c->budget->def;
     const uint8_t *at = c->key, *end = c->key + c->key_len;
+    struct slice value;
 
     msgpack_pack_array(pk, def->pers + def->scope.terms);
     for (unsigned i = 0; i < def->pers; i++) {
         pack_condition(pk, def->per[i].field, false, 1, def->per[i].tag);
-        pack_literal(pk, next_value(&at, end));
+        if (!budget_key_next(&at, end, &value))
+            value = (struct slice){ NULL, 0 };
+        pack_literal(pk, value);
         if (def->per[i].tag != NULL)
             pack_bytes(pk, def->per[i].tag, strlen(def->per[i].tag));
     }

@@ -26,32 +26,12 @@ int64_t ledger_allowed(const struct ledger *l, const struct account *c)
 
 /* ------------------------------------------------------------------ looking */
 
-static int tell(struct ledger *l, const struct account *c, const char *kind, int threshold, int64_t allowed)
-{
-    sqlite3_stmt *stmt = l->sql->add_alert;
-
-    sqlite3_bind_int64(stmt, 1, l->now_ms);
-    sqlite3_bind_text(stmt, 2, kind, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, c->budget->id);
-    bind_key(stmt, 4, c->key, c->key_len);
-    sqlite3_bind_int64(stmt, 5, c->start_ms);
-    sqlite3_bind_int(stmt, 6, threshold);
-    sqlite3_bind_int64(stmt, 7, account_spent(c));
-    sqlite3_bind_int64(stmt, 8, allowed);
-    int rc = store_run(stmt);
-    if (rc == 0 && sqlite3_changes(l->store->db) > 0) {
-        l->tally.alerts++;
-        l->tally.overruns += strcmp(kind, "overrun") == 0;
-    }
-    return rc;
-}
-
 static int tell_thresholds(struct ledger *l, const struct account *c, unsigned now, int64_t allowed)
 {
     int rc = 0;
 
     for (unsigned i = c->alerted; rc == 0 && i < now; i++)
-        rc = tell(l, c, "threshold", c->budget->def->alert[i], allowed);
+        rc = ledger_tell(l, c, ALERT_threshold, c->budget->def->alert[i], allowed);
     return rc;
 }
 
@@ -76,7 +56,7 @@ int ledger_look(struct ledger *l, uint32_t account, bool alerts)
     if (rc == 0 && alerts && !c->fresh) {
         rc = tell_thresholds(l, c, n, allowed);
         if (rc == 0 && over && !c->overrun)
-            rc = tell(l, c, "overrun", 100, allowed);
+            rc = ledger_tell(l, c, ALERT_overrun, 100, allowed);
     }
     if (rc != 0)
         return rc;

@@ -16,7 +16,6 @@ struct ledger_statements {
     sqlite3_stmt *dims, *session;
     sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings,
         *set_kind, *due, *next_due;
-    sqlite3_stmt *add_alert;
 };
 
 /* An account that a call counts against. */
@@ -58,6 +57,13 @@ void ledger_rule_verdict(const struct rule *r, struct verdict *out);
 void ledger_judge_rules(const struct ledger *l, const struct subject *who, bool shadow, struct verdict *out);
 void ledger_judge(const struct ledger *l, const struct subject *who, const struct reach *reach, int count,
                   struct verdict *out);
+
+/* ledger_alert.c: raises an alert about an account, once for its window (and percent). */
+int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind, int percent,
+                int64_t allowed);
+
+/* {"budget": NAME} and the values of its `per`, by which destinations are chosen; a new reference. */
+json_t *ledger_subject_json(const struct budget *def, const uint8_t *key, size_t len);
 
 /* ledger_early.c: the event of this reservation has come, and there is no such reservation. */
 int ledger_note_early(struct ledger *l, const char *id, size_t len);

@@ -372,8 +372,11 @@ static void compare_memory(struct life *h, const struct cells *all)
 static void compare_alerts(struct life *h)
 {
     const struct ledger *l = db_ledger(&h->db);
-    sqlite3_stmt *s = db_prepare(&h->db.store, "SELECT budget, start_ms, ts_ms, spent, allowed, threshold"
-                                               " FROM alert");
+    sqlite3_stmt *s = db_prepare(
+        &h->db.store,
+        "SELECT b.id, evidence ->> 'window_start_ms', ts_ms, evidence ->> 'spent', evidence ->> 'limit',"
+        " ifnull(evidence ->> 'percent', 100) FROM alert a"
+        " JOIN budget b ON CAST(a.mark AS TEXT) LIKE b.id || '/%'");
 
     met.alerts = 0;
     while (sqlite3_step(s) == SQLITE_ROW) {

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * destination.h: where alerts are told, which ones, and when not. Immutable once made; pure.
+ */
+#ifndef COLLECTOR_DESTINATION_H
+#define COLLECTOR_DESTINATION_H
+
+#include "../base/zone.h"
+#include "../govern/scope.h"
+#include "alert.h"
+
+#define DESTINATIONS_MAX        64
+#define DESTINATION_NAME_MAX    64
+#define DESTINATION_ARGS_MAX    64
+#define DESTINATION_HEADERS_MAX 16
+
+enum destination_type { DESTINATION_WEBHOOK, DESTINATION_EMAIL, DESTINATION_COMMAND };
+
+/* What a webhook's body looks like. */
+enum template { TEMPLATE_JSON, TEMPLATE_SLACK, TEMPLATE_DISCORD, TEMPLATE_TEAMS, TEMPLATE_PAGERDUTY };
+
+/* When only what is critical is told; the rest waits for its end. Minutes of the day in zone; from > to: over
+ * midnight; days: bit 0 is Monday, of the day on which it begins. */
+struct quiet {
+    bool on, critical_too;
+    int from_min, to_min;
+    uint8_t days;
+    struct zone *zone; /* owned */
+};
+
+struct destination {
+    char name[DESTINATION_NAME_MAX + 1];
+    enum destination_type type;
+    uint32_t kinds; /* bits by enum alert_kind */
+    enum severity least;
+    struct scope scope; /* a condition about what an alert does not name does not hold, unless negated */
+    char **budget;      /* owned; patterns; NULL: any, and alerts of none */
+    unsigned budgets;
+    struct quiet quiet;
+    int64_t group_ms;   /* between two messages: what comes meanwhile goes together */
+    int64_t give_up_ms; /* after so long of failures */
+    int64_t timeout_ms; /* of one attempt */
+
+    /* webhook; all owned. Secrets come from the environment or stand here; they are never told. */
+    enum template template;
+    char *url, *secret, *routing_key; /* NULL: none */
+    char **header;                    /* "Name: value" */
+    unsigned headers;
+    char *ca_file;
+    /* email */
+    char *server; /* smtp://host:587, smtps://host:465 */
+    char *user, *password, *from;
+    char **to;
+    unsigned tos;
+    bool tls; /* must be had; false only on loopback or by `tls: none` */
+    /* command: argv, no shell; the generic JSON on its standard input */
+    char **arg; /* NULL-terminated */
+    unsigned args;
+
+    json_t *definition; /* owned: as given, to be printed back: secrets as they were given */
+};
+
+/* zone: of quiet hours that name none. 0, or -1 and *fault; a variable of the environment that is not set is
+ * a fault too. The caller owns *out. */
+int destination_parse(const json_t *definition, const char *zone, struct destination **out,
+                      struct fault *fault);
+void destination_free(struct destination *d); /* NULL is fine */
+const json_t *destination_json(const struct destination *d);
+
+/* Whether it wants an alert. subject: the alert's. */
+bool destination_wants(const struct destination *d, enum alert_kind kind, enum severity severity,
+                       const json_t *subject);
+
+/* When an alert of this severity may be told: now_ms, or the end of the quiet time that holds now. */
+int64_t destination_opens_ms(const struct destination *d, enum severity severity, int64_t now_ms);
+
+#endif

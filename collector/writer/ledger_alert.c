@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ledger_alert.c: what an alert says of an account. Its mark is that of its cell: in the next window it is
+ * another one.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ledger_work.h"
+#include "office_work.h"
+
+static enum severity severity_of(const struct budget *def, enum alert_kind kind, int percent)
+{
+    if (kind == ALERT_overrun)
+        return SEVERITY_CRITICAL;
+    return percent < 100                 ? SEVERITY_WARNING
+           : def->action == ACTION_BLOCK ? SEVERITY_CRITICAL
+                                         : SEVERITY_WARNING;
+}
+
+/* "12/6A6F62/1763683200000/80" */
+static void write_mark(const struct account *c, int percent, char mark[ALERT_MARK_MAX])
+{
+    size_t n = (size_t)snprintf(mark, ALERT_MARK_MAX, "%lld/", (long long)c->budget->id);
+
+    for (uint32_t i = 0; i < c->key_len; i++)
+        n += (size_t)snprintf(mark + n, ALERT_MARK_MAX - n, "%02X", c->key[i]);
+    snprintf(mark + n, ALERT_MARK_MAX - n, "/%lld/%d", (long long)c->start_ms, percent);
+}
+_Static_assert(2 * BUDGET_KEY_MAX + 80 < ALERT_MARK_MAX, "a mark has room for every key");
+
+static void write_title(const struct budget *def, const char *key, enum alert_kind kind, int percent,
+                        int64_t spent, int64_t allowed, char title[ALERT_TITLE_MAX + 1])
+{
+    char amount[AMOUNT_TEXT], limit[AMOUNT_TEXT], what[48] = "over its limit";
+
+    verdict_amount_text(def->unit, spent, amount);
+    verdict_amount_text(def->unit, allowed, limit);
+    if (kind == ALERT_threshold)
+        snprintf(what, sizeof what, "%d %% reached", percent);
+    snprintf(title, ALERT_TITLE_MAX + 1, "budget %s%s%.200s%s: %s: %s of %s spent", def->name,
+             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", what, amount, limit);
+}
+
+json_t *ledger_subject_json(const struct budget *def, const uint8_t *key, size_t len)
+{
+    json_t *subject = json_pack("{s:s}", "budget", def->name);
+    const uint8_t *at = key;
+    char name[SCOPE_FIELD_TEXT];
+    struct slice value;
+
+    for (unsigned i = 0; i < def->pers && budget_key_next(&at, key + len, &value); i++) {
+        if (value.at == NULL)
+            continue;
+        scope_field_text(def->per[i].field, def->per[i].tag, name);
+        json_object_set_new(subject, name, json_stringn((const char *)value.at, value.len));
+    }
+    return subject;
+}
+
+static json_t *evidence_of(const struct account *c, enum alert_kind kind, int percent, const char *key,
+                           int64_t allowed)
+{
+    const struct budget *def = c->budget->def;
+
+    return json_pack(
+        "{s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:b}", "budget", def->name, "key",
+        office_string(key), "unit", unit_name((int)def->unit), "percent",
+        kind == ALERT_threshold ? json_integer(percent) : json_null(), "spent", (json_int_t)account_spent(c),
+        "reserved", (json_int_t)c->total.held[HELD_RESERVED], "limit", (json_int_t)allowed, "calls",
+        (json_int_t)c->total.calls, "unknown_calls", (json_int_t)c->total.unknown, "window_start_ms",
+        office_time(c->start_ms), "window_end_ms", office_time(c->until_ms), "action",
+        def->action == ACTION_WARN ? "alert" : action_name((int)def->action), "shadow", (int)def->shadow);
+}
+
+int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind, int percent, int64_t allowed)
+{
+    const struct budget *def = c->budget->def;
+    char mark[ALERT_MARK_MAX], title[ALERT_TITLE_MAX + 1], key[200];
+    bool fresh = false;
+
+    budget_key_text(def, c->key, c->key_len, key, sizeof key);
+    write_mark(c, percent, mark);
+    write_title(def, key, kind, percent, account_spent(c), allowed, title);
+    json_t *subject = ledger_subject_json(def, c->key, c->key_len);
+    json_t *evidence = evidence_of(c, kind, percent, key, allowed);
+    struct alert alert = { kind, severity_of(def, kind, percent), mark, title, subject, evidence };
+    int rc = subject == NULL || evidence == NULL ? -SQLITE_NOMEM
+                                                 : alerts_raise(&l->alerts, &alert, l->now_ms, NULL, &fresh);
+    json_decref(subject);
+    json_decref(evidence);
+    l->tally.alerts += fresh;
+    l->tally.overruns += fresh && kind == ALERT_overrun;
+    return rc;
+}
