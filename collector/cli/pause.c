@@ -144,12 +144,8 @@ int command_pause(int argc, char **argv)
 {
     bool as_json = false;
     const struct cli_option options[] = {
-        { "reason", "reason", NULL },
-        { "for", "for", NULL },
-        { "delay", "delay", NULL },
-        { "author", "author", NULL },
-        { "json", NULL, &as_json },
-        { 0 },
+        { "reason", "reason", NULL }, { "for", "for", NULL },     { "delay", "delay", NULL },
+        { "author", "author", NULL }, { "json", NULL, &as_json }, { 0 },
     };
 
     return run(argc, argv, options, &as_json, true);

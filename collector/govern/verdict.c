@@ -15,14 +15,15 @@ void verdict_time_text(int64_t opens_ms, const struct zone *zone, char out[VERDI
         time_t s = (time_t)(opens_ms / 1000);
         struct tm tm;
         gmtime_r(&s, &tm);
-        snprintf(out, VERDICT_TIME_TEXT, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                 tm.tm_hour, tm.tm_min);
+        snprintf(out, VERDICT_TIME_TEXT, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
+                 tm.tm_mday, tm.tm_hour, tm.tm_min);
         return;
     }
     int64_t local_s = opens_ms / 1000 + zone_offset(zone, opens_ms);
     int64_t minute = (local_s % 86400 + 86400) % 86400 / 60;
     zone_date(zone, opens_ms, date);
-    snprintf(out, VERDICT_TIME_TEXT, "%s %02d:%02d %s", date, (int)(minute / 60), (int)(minute % 60), zone_name(zone));
+    snprintf(out, VERDICT_TIME_TEXT, "%s %02d:%02d %s", date, (int)(minute / 60), (int)(minute % 60),
+             zone_name(zone));
 }
 
 static const char *what_to_do(const struct verdict *v, char *out, size_t size)
@@ -51,7 +52,8 @@ void verdict_amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT])
 
 void verdict_budget_text(struct verdict *v, const struct budget *b, const char *key, int64_t reserved)
 {
-    char spent[AMOUNT_TEXT], limit[AMOUNT_TEXT], held[AMOUNT_TEXT], opens[8 + VERDICT_TIME_TEXT] = "", also[400], kept[80] = "";
+    char spent[AMOUNT_TEXT], limit[AMOUNT_TEXT], held[AMOUNT_TEXT], opens[8 + VERDICT_TIME_TEXT] = "",
+                                                                              also[400], kept[80] = "";
 
     verdict_amount_text(b->unit, v->spent, spent);
     verdict_amount_text(b->unit, v->limit, limit);

@@ -81,7 +81,7 @@ struct ledger {
     struct {
         ledger_pause_over *call; /* NULL: nobody wants to know */
         void *arg;
-    } pause_over; /* set by the writer after ledger_init */
+    } pause_over;                 /* set by the writer after ledger_init */
     struct ledger_match *matches; /* owned: accounts by combination */
     int64_t next_change_ms; /* when an account that does not allow, or a raise, is to be looked at again */
     int64_t reservations_open, reservations_known, next_expiry_ms;

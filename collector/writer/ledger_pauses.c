@@ -113,13 +113,14 @@ int ledger_prepare_pauses(struct ledger *l)
     struct ledger_statements *s = l->sql;
     int rc;
 
-    if ((rc = store_prepare(l->store,
-                            "INSERT INTO pause (field, value, from_ms, author, reason, until_ms, delay_ms, rule,"
-                            " alert) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                            " ON CONFLICT (field, value, ifnull(rule, '')) WHERE ended_ms IS NULL DO UPDATE SET"
-                            " author = excluded.author, reason = excluded.reason, until_ms = excluded.until_ms,"
-                            " delay_ms = excluded.delay_ms, alert = excluded.alert RETURNING " COLUMNS,
-                            &s->put_pause)) != 0 ||
+    if ((rc = store_prepare(
+             l->store,
+             "INSERT INTO pause (field, value, from_ms, author, reason, until_ms, delay_ms, rule,"
+             " alert) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+             " ON CONFLICT (field, value, ifnull(rule, '')) WHERE ended_ms IS NULL DO UPDATE SET"
+             " author = excluded.author, reason = excluded.reason, until_ms = excluded.until_ms,"
+             " delay_ms = excluded.delay_ms, alert = excluded.alert RETURNING " COLUMNS,
+             &s->put_pause)) != 0 ||
         (rc = store_prepare(l->store, "UPDATE pause SET ended_ms=? WHERE id=?", &s->end_pause)) != 0 ||
         (rc = store_prepare(l->store, "DELETE FROM pause WHERE id < ? AND ended_ms IS NOT NULL",
                             &s->trim_pauses)) != 0)

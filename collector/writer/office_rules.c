@@ -200,8 +200,8 @@ int office_resume(struct office_desk *d)
 
     if (value == NULL)
         return 0;
-    int rc = ledger_pause_resume(d->l, id, (enum subject_field)field, value, author != NULL ? author : "",
-                                 &ended);
+    int rc =
+        ledger_pause_resume(d->l, id, (enum subject_field)field, value, author != NULL ? author : "", &ended);
     if (rc != 0 || ended == 0)
         return rc != 0 ? rc : office_refuse(d, 404, "there is no such pause");
     d->answer = json_pack("{s:i}", "ended", ended);

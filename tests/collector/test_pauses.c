@@ -136,7 +136,8 @@ static void test_ends_by_itself(void **state)
     assert_int_equal(db_ask(&d.store, "SELECT ended_ms FROM pause"), START_MS + 7200000);
     assert_int_equal(noted(&d, "paused", "ann"), 1);
     assert_int_equal(noted(&d, "pause_ended", "tollgated"), 1);
-    assert_int_equal(db_ask(&d.store, "SELECT json_extract(detail, '$.id') FROM audit WHERE what='pause_ended'"), id);
+    assert_int_equal(
+        db_ask(&d.store, "SELECT json_extract(detail, '$.id') FROM audit WHERE what='pause_ended'"), id);
     assert_int_equal(over.calls, 1);
     assert_int_equal(over.resumed, 0);
     assert_int_equal(over.id, id);
@@ -474,23 +475,25 @@ static void test_office(void **state)
 
     (void)state;
     db_start(&d, START_MS);
-    expect_json(ask(&d, "pause",
-                    "{\"field\": \"agent\", \"value\": \"a\", \"for_ms\": 7200000, \"delay_ms\": 30000,"
-                    " \"reason\": \"fast\", \"author\": \"ann\"}",
-                    200),
-                "{\"id\": 1, \"field\": \"agent\", \"value\": \"a\", \"action\": \"delay\", \"delay_ms\": 30000,"
-                " \"from_ms\": 1795132800000, \"until_ms\": 1795140000000, \"ended_ms\": null, \"rule\": null,"
-                " \"alert\": null, \"author\": \"ann\", \"reason\": \"fast\"}");
+    expect_json(
+        ask(&d, "pause",
+            "{\"field\": \"agent\", \"value\": \"a\", \"for_ms\": 7200000, \"delay_ms\": 30000,"
+            " \"reason\": \"fast\", \"author\": \"ann\"}",
+            200),
+        "{\"id\": 1, \"field\": \"agent\", \"value\": \"a\", \"action\": \"delay\", \"delay_ms\": 30000,"
+        " \"from_ms\": 1795132800000, \"until_ms\": 1795140000000, \"ended_ms\": null, \"rule\": null,"
+        " \"alert\": null, \"author\": \"ann\", \"reason\": \"fast\"}");
     struct pause_new rule = made_pause("a", 0, START_MS + MINUTE_MS, "compaction_loop");
     rule.alert = 12;
     put(&d, &rule);
-    expect_json(ask(&d, "pauses", "{}", 200),
-                "{\"pauses\": [{\"id\": 2, \"field\": \"agent\", \"value\": \"a\", \"action\": \"block\","
-                " \"delay_ms\": null, \"from_ms\": 1795132800000, \"until_ms\": 1795132860000, \"ended_ms\": null,"
-                " \"rule\": \"compaction_loop\", \"alert\": 12, \"author\": \"ann\", \"reason\": \"loops\"},"
-                "{\"id\": 1, \"field\": \"agent\", \"value\": \"a\", \"action\": \"delay\", \"delay_ms\": 30000,"
-                " \"from_ms\": 1795132800000, \"until_ms\": 1795140000000, \"ended_ms\": null, \"rule\": null,"
-                " \"alert\": null, \"author\": \"ann\", \"reason\": \"fast\"}]}");
+    expect_json(
+        ask(&d, "pauses", "{}", 200),
+        "{\"pauses\": [{\"id\": 2, \"field\": \"agent\", \"value\": \"a\", \"action\": \"block\","
+        " \"delay_ms\": null, \"from_ms\": 1795132800000, \"until_ms\": 1795132860000, \"ended_ms\": null,"
+        " \"rule\": \"compaction_loop\", \"alert\": 12, \"author\": \"ann\", \"reason\": \"loops\"},"
+        "{\"id\": 1, \"field\": \"agent\", \"value\": \"a\", \"action\": \"delay\", \"delay_ms\": 30000,"
+        " \"from_ms\": 1795132800000, \"until_ms\": 1795140000000, \"ended_ms\": null, \"rule\": null,"
+        " \"alert\": null, \"author\": \"ann\", \"reason\": \"fast\"}]}");
     json_t *check = ask(&d, "check", "{\"agent_id\": \"a\"}", 200);
     assert_int_equal(json_integer_value(json_object_get(check, "opens_ms")), START_MS + MINUTE_MS);
     json_decref(check);
@@ -522,9 +525,11 @@ static void test_office_refuses(void **state)
     expect_wrong(&d, "{\"field\": \"tag\", \"value\": \"a\"}", "field", "tag");
     expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"\"}", "value", NULL);
     expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"for_ms\": 999}", "for_ms", "999");
-    expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"for_ms\": 31622400001}", "for_ms", "31622400001");
+    expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"for_ms\": 31622400001}", "for_ms",
+                 "31622400001");
     expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"delay_ms\": 0}", "delay_ms", "0");
-    expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"delay_ms\": 3600001}", "delay_ms", "3600001");
+    expect_wrong(&d, "{\"field\": \"agent\", \"value\": \"a\", \"delay_ms\": 3600001}", "delay_ms",
+                 "3600001");
     assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM pause"), 0);
     assert_int_equal(db_ask(&d.store, "SELECT count(*) FROM audit"), 0);
     db_stop(&d);
@@ -533,10 +538,17 @@ static void test_office_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_ends_by_itself),  TEST(test_over_before_it_is_ended), TEST(test_across_restarts),
-        TEST(test_block_beats_delay), TEST(test_roots),                 TEST(test_prolonging),
-        TEST(test_alert_ends_with_it), TEST(test_text_is_bounded),      TEST(test_number_is_bounded),
-        TEST(test_office),          TEST(test_office_refuses),
+        TEST(test_ends_by_itself),
+        TEST(test_over_before_it_is_ended),
+        TEST(test_across_restarts),
+        TEST(test_block_beats_delay),
+        TEST(test_roots),
+        TEST(test_prolonging),
+        TEST(test_alert_ends_with_it),
+        TEST(test_text_is_bounded),
+        TEST(test_number_is_bounded),
+        TEST(test_office),
+        TEST(test_office_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
