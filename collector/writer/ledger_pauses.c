@@ -64,8 +64,8 @@ static int read_row(sqlite3_stmt *stmt, struct pause *out)
     return 0;
 }
 
-/* Where it belongs: behind those that are as hard. */
-static int keep_row(struct ledger *l, sqlite3_stmt *stmt)
+/* *place: where it belongs: behind those that are as hard. */
+static int keep_row(struct ledger *l, sqlite3_stmt *stmt, size_t *place)
 {
     struct pause p, *more = realloc(l->pauses, (l->pause_count + 1) * sizeof *more);
 
@@ -81,6 +81,7 @@ static int keep_row(struct ledger *l, sqlite3_stmt *stmt)
     more[at] = p;
     if (p.until_ms < l->next_pause_ms)
         l->next_pause_ms = p.until_ms;
+    *place = at;
     return 0;
 }
 
@@ -132,13 +133,14 @@ int ledger_prepare_pauses(struct ledger *l)
 int ledger_load_pauses(struct ledger *l)
 {
     sqlite3_stmt *stmt;
+    size_t place;
     int rc = -sqlite3_prepare_v2(
         l->store->db, "SELECT " COLUMNS " FROM pause WHERE ended_ms IS NULL ORDER BY id", -1, &stmt, NULL);
 
     if (rc != 0)
         return rc;
     ledger_free_pauses(l);
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && (rc = keep_row(l, stmt)) == 0)
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && (rc = keep_row(l, stmt, &place)) == 0)
         ;
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
@@ -186,8 +188,8 @@ static int note(struct ledger *l, const struct pause *p, const char *author, con
 
 /* ------------------------------------------------------------------- coming */
 
-/* The row as it is now, which is also in memory. */
-static int write_row(struct ledger *l, const struct pause_new *p, struct pause *out)
+/* The row, and its place in memory. */
+static int write_row(struct ledger *l, const struct pause_new *p, size_t *place)
 {
     sqlite3_stmt *stmt = l->sql->put_pause;
     int rc;
@@ -201,15 +203,9 @@ static int write_row(struct ledger *l, const struct pause_new *p, struct pause *
     bind_num(stmt, 7, p->delay_ms > 0 ? p->delay_ms : UNKNOWN);
     sqlite3_bind_text(stmt, 8, p->rule, -1, SQLITE_STATIC);
     bind_num(stmt, 9, p->alert);
-    if ((rc = sqlite3_step(stmt)) == SQLITE_ROW && (rc = keep_row(l, stmt)) == 0) {
-        int64_t id = sqlite3_column_int64(stmt, 0);
-        for (size_t i = 0; i < l->pause_count; i++)
-            if (l->pauses[i].id == id)
-                *out = l->pauses[i];
-        rc = sqlite3_step(stmt);
-    }
-    sqlite3_reset(stmt);
-    return rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
+    rc = sqlite3_step(stmt) == SQLITE_ROW ? keep_row(l, stmt, place) : -SQLITE_CORRUPT;
+    int failed = sqlite3_reset(stmt); /* says why there was no row */
+    return failed != 0 ? -failed : rc;
 }
 
 /* What holds already and what comes; false: that changes nothing. */
@@ -236,8 +232,7 @@ static int trim(struct ledger *l, int64_t newest)
 int ledger_pause_put(struct ledger *l, const struct pause_new *p, int64_t *id)
 {
     struct pause_new is = *p;
-    size_t at = place_of(l, p);
-    struct pause now;
+    size_t at = place_of(l, p), place = 0;
 
     if (at < l->pause_count) {
         if (!merge(&l->pauses[at], &is)) {
@@ -249,15 +244,15 @@ int ledger_pause_put(struct ledger *l, const struct pause_new *p, int64_t *id)
         *id = 0;
         return 0;
     }
-    int rc = write_row(l, &is, &now);
+    int rc = write_row(l, &is, &place);
     if (rc == 0)
-        rc = note(l, &now, is.author, "paused");
+        rc = note(l, &l->pauses[place], is.author, "paused");
     if (rc == 0)
-        rc = trim(l, now.id);
+        rc = trim(l, l->pauses[place].id);
     if (rc != 0)
         return rc;
     l->changed = true;
-    *id = now.id;
+    *id = l->pauses[place].id;
     return 0;
 }
 
