@@ -12,7 +12,7 @@
 #include "server.h"
 #include "text.h"
 
-#define METRICS_ROUTES   32 /* at least the routes of routes.c and one for all other paths */
+#define METRICS_ROUTES   48 /* at least the routes of routes.c and one for all other paths */
 #define METRICS_STATUSES 600
 
 /* Counted by connection threads, read by whoever shows them. */

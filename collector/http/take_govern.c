@@ -84,6 +84,9 @@ static const struct body_member reprice_members[] = { { "from_ms", BODY_COUNT, t
                                                       { "budgets", BODY_FLAG, false, 0, NULL },
                                                       AUTHOR,
                                                       { 0 } };
+static const struct body_member ack_members[] = { { "note", BODY_TEXT, false, REASON_MAX, NULL },
+                                                  AUTHOR,
+                                                  { 0 } };
 static const struct body_member author_members[] = { AUTHOR, { 0 } };
 
 /* One operation. */
@@ -141,6 +144,12 @@ static const struct operation operations[] = {
     { .path = "/v1/reprice", .method = METHOD_GET, .op = "repricing" },
     { .path = "/v1/reprice", .method = METHOD_POST, .op = "reprice", .members = reprice_members },
     { .path = "/v1/audit", .method = METHOD_GET, .op = "audit" },
+    { .path = "/v1/alerts/{id}/ack",
+      .method = METHOD_POST,
+      .op = "ack",
+      .rest = "id",
+      .numbered = true,
+      .members = ack_members },
 };
 
 static const struct operation *operation_find(const struct request *r)
