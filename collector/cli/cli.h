@@ -180,6 +180,8 @@ int command_sessions(int argc, char **argv);
 int command_session(int argc, char **argv);
 int command_agents(int argc, char **argv);
 int command_models(int argc, char **argv);
+int command_efficiency(int argc, char **argv);
+int command_risk(int argc, char **argv);
 int command_events(int argc, char **argv);
 int command_tail(int argc, char **argv);
 int command_status(int argc, char **argv);

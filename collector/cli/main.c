@@ -17,6 +17,8 @@ static const char help[] =
     "Reading\n"
     "  usage              sums of calls, tokens, costs and latency, by agent, model, ... and time\n"
     "  agents, models     every agent; every model\n"
+    "  efficiency         what a million tokens cost, cache hits, speed and errors, by model\n"
+    "  risk               what speaks against each agent, as evidence\n"
     "  sessions           every session, the latest first\n"
     "  session ID         one session, call by call\n"
     "  events             the events themselves\n"
@@ -57,6 +59,8 @@ static const struct {
     { "usage", command_usage },
     { "agents", command_agents },
     { "models", command_models },
+    { "efficiency", command_efficiency },
+    { "risk", command_risk },
     { "sessions", command_sessions },
     { "session", command_session },
     { "events", command_events },
