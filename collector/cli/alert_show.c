@@ -14,7 +14,7 @@
 
 static void line_begin(const char *name, unsigned indent)
 {
-    int pad = NAME_WIDTH - (int)human_width(name);
+    int pad = NAME_WIDTH - (int)indent - (int)human_width(name);
 
     printf("%*s", (int)indent, "");
     human_text(stdout, name);
@@ -55,7 +55,9 @@ static void integer_text(const char *name, int64_t n, const char *unit, char out
 {
     char text[CLI_TEXT];
 
-    if (ends_with(name, "_ms") && n >= INSTANT_FROM)
+    if (strncmp(name, "window_", 7) == 0 && n == 0)
+        snprintf(text, sizeof text, "-"); /* it has always been open */
+    else if (ends_with(name, "_ms") && n >= INSTANT_FROM)
         human_until(n, wall_ms(), text);
     else if (ends_with(name, "_ms"))
         human_ms(n, text);
