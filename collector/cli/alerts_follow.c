@@ -70,10 +70,10 @@ static void block_end(struct follow *f)
 {
     int64_t id = strtoll(f->id, NULL, 10);
 
-    if (f->data && id > f->shown) {
+    if (f->data && id > f->shown)
         show(f);
+    if (f->data ? id > f->shown : f->id[0] != 0) /* after a restore the place may be an earlier one */
         f->shown = id;
-    }
     if (f->id[0])
         memcpy(f->place, f->id, sizeof f->place);
     f->begun = true;

@@ -319,10 +319,10 @@ static void check_deliveries(struct doctor *d, sqlite3 *db)
     int64_t lost = db ? doctor_number(db, sql, -1) : -1;
     human_count(lost, count);
     if (lost > 0)
-        doctor_tell(d, VERDICT_WARN, "alerts",
-                    "%s messages were given up in 7 days: see `tollgate alerts ID`, and try `tollgate alerts "
-                    "test`",
-                    count);
+        doctor_tell(
+            d, VERDICT_WARN, "alerts",
+            "%s message%s given up in 7 days: see `tollgate alerts ID`, and try `tollgate alerts test`",
+            count, lost == 1 ? " was" : "s were");
     else if (lost == 0)
         doctor_tell(d, VERDICT_OK, "alerts", "every message of 7 days was told or waits");
     if (lost >= 0)
