@@ -23,6 +23,7 @@ static const char help[] =
     "  session ID         one session, call by call\n"
     "  events             the events themselves\n"
     "  tail               events as they arrive\n"
+    "  alerts             what somebody is to hear of: a list, one, as they come; ack, test\n"
     "  status             the collector on one screen\n"
     "  doctor             what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
@@ -65,6 +66,7 @@ static const struct {
     { "session", command_session },
     { "events", command_events },
     { "tail", command_tail },
+    { "alerts", command_alerts },
     { "status", command_status },
     { "doctor", command_doctor },
     /* governing */

@@ -23,6 +23,7 @@ static const char *const all_params[] = { "all", NULL };
 static const char *const resume_params[] = { "field", "value", NULL };
 static const char *const alerts_params[] = { "from",  "to",    "kind",  "severity", "state", "budget",
                                              "limit", "after", "order", "format",   NULL };
+static const char *const alerts_stream_params[] = { "kind", "severity", "budget", "after", NULL };
 static const char *const audit_params[] = { "limit", "before", NULL };
 
 #define GET(x)    [METHOD_GET] = (x)
@@ -68,6 +69,11 @@ static const struct route routes[] = {
       .params = { GET(alerts_params) },
       .run = { GET(show_alerts) } },
     /* before the last one, whose id would be anything */
+    { .path = "/v1/alerts/stream",
+      .fields = true,
+      .fields_end = FIELD_SESSION_END,
+      .params = { GET(alerts_stream_params) },
+      .run = { GET(show_alerts_stream) } },
     { .path = "/v1/alerts/test", .run = { POST(take_alert_test) } },
     { .path = "/v1/alerts/{id}/ack", .run = { POST(take_govern) } },
     { .path = "/v1/alerts/{id}", .run = { GET(show_alert) } },
@@ -110,6 +116,7 @@ const char *route_names[METRICS_ROUTES] = {
     "/v1/models",
     "/v1/stream",
     "/v1/alerts",
+    "/v1/alerts/stream",
     "/v1/alerts/test",
     "/v1/alerts/{id}/ack",
     "/v1/alerts/{id}",

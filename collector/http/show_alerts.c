@@ -141,10 +141,9 @@ static bool one_row(void *arg, const struct alerts_row *row)
 /* The id in the path. -1: it cannot be one. */
 static int64_t read_id(const struct request *r)
 {
-    char *end;
     bool digits = r->rest_len <= 18 && strspn(r->rest, "0123456789") >= r->rest_len;
 
-    return digits ? strtoll(r->rest, &end, 10) : -1;
+    return digits ? strtoll(r->rest, NULL, 10) : -1;
 }
 
 void show_alert(struct request *r)

@@ -161,6 +161,9 @@ static void test_every_route_asks_the_governor(void **state)
         { "DELETE /v1/pauses?field=agent&value=a%20b", "", "", "resume",
           "{\"field\":\"agent\",\"value\":\"a b\",\"author\":\"http\"}" },
         { "DELETE /v1/pauses/3", "", "", "resume", "{\"id\":3,\"author\":\"http\"}" },
+        { "POST /v1/alerts/17/ack", "", "", "ack", "{\"id\":17,\"author\":\"http\"}" },
+        { "POST /v1/alerts/17/ack", "", "{\"note\":\"seen\",\"author\":\"me\"}", "ack",
+          "{\"id\":17,\"note\":\"seen\",\"author\":\"me\"}" },
         { "GET /v1/audit?limit=2&before=12345678901", "", "", "audit",
           "{\"limit\":2,\"before\":12345678901}" },
     };
