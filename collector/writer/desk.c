@@ -20,13 +20,15 @@ static int reprice_ledger(void *ledger, const struct log_row *was, const struct 
     return was->num[D_cost_nanousd] != is->num[D_cost_nanousd] ? ledger_keep(ledger, was) : 0;
 }
 
-bool desk_init(struct desk *d, const char *path, const char *zone)
+int desk_init(struct desk *d, const char *path, const char *zone)
 {
     d->path = strdup(path);
     d->zone = strdup(zone);
     d->repricer->ledger = reprice_ledger;
     d->repricer->ledger_arg = d->ledger;
-    return d->path != NULL && d->zone != NULL;
+    if (d->path == NULL || d->zone == NULL)
+        return -SQLITE_NOMEM;
+    return outbox_init(&d->outbox, d->store);
 }
 
 void desk_fini(struct desk *d)
@@ -62,6 +64,15 @@ static int take_file(struct desk *d, const struct ledger_file *file)
     return rc != 0 ? rc : ledger_reload(d->ledger);
 }
 
+static int serve_outbox(struct desk *d, struct order *o)
+{
+    bool refused;
+    int rc = outbox_serve(&d->outbox, o->what, &refused);
+
+    o->status = refused ? ORDER_REFUSED : ORDER_DONE;
+    return rc;
+}
+
 static int serve(struct desk *d, struct order *o)
 {
     switch (o->kind) {
@@ -80,8 +91,7 @@ static int serve(struct desk *d, struct order *o)
         d->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(d->ledger, o->what) : 0;
     case ORDER_OUTBOX:
-        o->status = ORDER_REFUSED;
-        return 0;
+        return serve_outbox(d, o);
     }
     return 0;
 }

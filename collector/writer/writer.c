@@ -541,11 +541,10 @@ static int open_all(struct writer *w, const struct writer_options *options, char
         (rc = journal_recover(&w->journal)) != 0 ||
         (rc = repricer_init(&w->repricer, &w->store, &w->journal.pricer, &w->journal.projections)) != 0 ||
         (w->retains &&
-         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
+         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0) ||
+        (rc = desk_init(&w->desk, options->path,
+                        options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC")) != 0)
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
-    if (rc == 0 && !desk_init(&w->desk, options->path,
-                              options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC"))
-        return -SQLITE_NOMEM;
     return rc;
 }
 
