@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * destination.h: where alerts are told, which ones, and when not. Immutable once made; pure. What a definition
- * may say stands in tollgate.yaml(5).
+ * destination.h: where alerts are told, which ones, and when not. Immutable once made; pure. What a
+ * definition may say stands in tollgate.yaml(5).
  */
 #ifndef COLLECTOR_DESTINATION_H
 #define COLLECTOR_DESTINATION_H

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../alarm/destination.h"
 #include "../govern/budget.h"
 #include "../govern/policy.h"
 
@@ -54,6 +55,8 @@ struct config {
     struct budget **budgets;
     struct policy **policies;
     size_t budget_count, policy_count;
+    struct destination **destinations;
+    size_t destination_count;
     json_t *prices; /* a list of maps: what the operator says of prices, for the price list to judge */
 };
 
@@ -84,9 +87,8 @@ void config_print(const struct config *c, FILE *out);
  * prefix. Returns how many there are. */
 int config_contradictions(const struct config *c, const char *prefix, FILE *out);
 
-/* Takes over from wanted the keys that a HUP changes. Budgets and policies change places: running has
- * wanted's, and wanted has those that ran, for the caller to free (config_fini) when nobody looks at them
- * any more. */
+/* Takes over from wanted the keys that a HUP changes. The lists change places: running has wanted's, and
+ * wanted has those that ran, for the caller to free (config_fini) when nobody looks at them any more. */
 void config_reload(struct config *running, struct config *wanted);
 
 /* Names the keys in which the two differ although only a restart changes them; returns how many. */
