@@ -6,6 +6,7 @@
  */
 #include "notifier.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
