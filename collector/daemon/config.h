@@ -44,7 +44,9 @@ struct config {
     int64_t combinations;
     /* How long each kind is kept, in milliseconds, or CONFIG_FOREVER. */
     int64_t keep_dispatch, keep_message, keep_report, keep_quarantine;
-    int64_t keep_minute, keep_quarter, keep_day, keep_session;
+    int64_t keep_minute, keep_quarter, keep_day, keep_session, keep_alert;
+    int64_t silent_after_ms;    /* a publisher that is silent so long is told of; CONFIG_FOREVER: never */
+    char link[CONFIG_TEXT_MAX]; /* what links in alerts begin with; "": there are none */
     /* What an admission reserves where nothing is known of the call. */
     int64_t estimate_prompt_tokens, estimate_completion_tokens;
     int64_t reservation_ttl_ms; /* how long one holds if its publisher does not say */

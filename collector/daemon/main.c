@@ -129,6 +129,7 @@ static void set_ages(struct daemon *d)
         [RETAIN_REPORT] = c->keep_report,     [RETAIN_QUARANTINE] = c->keep_quarantine,
         [RETAIN_MINUTE] = c->keep_minute,     [RETAIN_QUARTER] = c->keep_quarter,
         [RETAIN_DAY] = c->keep_day,           [RETAIN_SESSION] = c->keep_session,
+        [RETAIN_ALERT] = c->keep_alert,
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++)
@@ -147,7 +148,9 @@ static int start_writer(struct daemon *d, char *error)
                      .future_ms = c->future_minutes * 60 * SECOND_MS,
                      .quarantine_rows = c->quarantine_rows,
                      .combinations = c->combinations,
-                     .ages = &d->ages },
+                     .ages = &d->ages,
+                     .watching = { .silent_ms =
+                                       c->silent_after_ms == CONFIG_FOREVER ? 0 : c->silent_after_ms } },
     };
 
     if ((options.journal.zone = d->zone = zone_open(c->zone)) == NULL) {

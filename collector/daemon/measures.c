@@ -48,6 +48,7 @@ static void ages_emit(const struct retention_ages *ages, metric_fn emit, void *s
         [RETAIN_REPORT] = "report",     [RETAIN_QUARANTINE] = "quarantine",
         [RETAIN_MINUTE] = "minute",     [RETAIN_QUARTER] = "quarter",
         [RETAIN_DAY] = "day",           [RETAIN_SESSION] = "session",
+        [RETAIN_ALERT] = "alert",
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++) {

@@ -22,7 +22,7 @@ typedef int office_op(struct office_desk *d);
 office_op office_budgets, office_put_budget, office_delete_budget, office_policies;
 office_op office_check, office_admit, office_settle, office_renew, office_reservations;
 office_op office_allow, office_allowances, office_end_allowance, office_pause, office_pauses, office_resume,
-    office_audit;
+    office_audit, office_ack;
 
 /* Answers with a problem document; are 0. */
 int office_refuse(struct office_desk *d, int status, const char *detail);

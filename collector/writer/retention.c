@@ -37,7 +37,7 @@ int retention_init(struct retention *r, struct store *store, struct names *names
     if (r->sql == NULL)
         return -SQLITE_NOMEM;
     if ((rc = retention_prepare_log(r)) != 0 || (rc = retention_prepare_rollups(r)) != 0 ||
-        (rc = retention_prepare_ledger(r)) != 0)
+        (rc = retention_prepare_ledger(r)) != 0 || (rc = retention_prepare_alerts(r)) != 0)
         return rc;
     return retention_prepare_sessions(r);
 }
@@ -80,7 +80,7 @@ int retention_drop(struct retention *r, sqlite3_stmt *stmt, int64_t *count, int 
 static const retention_work work[] = { retention_dispatch,    retention_message, retention_report,
                                        retention_quarantine,  retention_minute,  retention_quarter,
                                        retention_day,         retention_session, retention_index,
-                                       retention_reservation, retention_cell };
+                                       retention_reservation, retention_cell,    retention_alert };
 #define WORKS ((int)(sizeof work / sizeof *work))
 
 static int run_slice(struct retention *r, int64_t now_ms, bool *more)

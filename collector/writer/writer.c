@@ -379,6 +379,7 @@ static void publish_deleted(struct writer *w)
         [RETAIN_QUARTER] = &c->deleted_quarters,
         [RETAIN_DAY] = &c->deleted_days,
         [RETAIN_SESSION] = &c->deleted_sessions,
+        [RETAIN_ALERT] = &c->deleted_alerts,
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++)
