@@ -285,13 +285,20 @@ static void answer(struct writer *w, bool busy)
     w->count = 0;
 }
 
+static void set_writable(struct writer *w, bool writable)
+{
+    count_set(&w->counters->store_writable, writable);
+    if (w->desk.alerts != NULL)
+        ticker_tick(w->desk.alerts);
+}
+
 /* Rolls back and reads memory again; the store is not writable until proven otherwise. */
 static void fail(struct writer *w, int rc)
 {
     log_error("store_failed", "code=%d text=\"%s\" events_waiting=%zu", -rc, store_error(&w->store),
               queue_weight(w->queue));
     count_add(&w->counters->commit_failures, 1);
-    count_set(&w->counters->store_writable, 0);
+    set_writable(w, false);
     watch_failed(&w->journal.watch, store_error(&w->store), wall_ms());
     store_rollback(&w->store);
     w->down = true;
@@ -322,7 +329,7 @@ static bool revive(struct writer *w)
     w->down = false;
     watch_revived(&w->journal.watch, wall_ms());
     plan_flush(w);
-    count_set(&w->counters->store_writable, 1);
+    set_writable(w, true);
     log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
     return true;
 }
