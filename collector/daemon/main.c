@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../../include/tollgate.h"
+#include "../alarm/notifier.h"
 #include "../base/log.h"
 #include "../base/paths.h"
 #include "../base/zone.h"
@@ -43,9 +44,10 @@ struct daemon {
     struct office office;
     struct retention_ages ages;
     struct counters counters;
-    struct ticker commits;
+    struct ticker commits, alerts;
     struct queue *queue;
     struct writer *writer;
+    struct notifier *notifier;
     struct ingest_socket *socket;
     struct post post;
     struct http_server *http;
@@ -98,6 +100,11 @@ static int hook_govern(void *arg, const char *op, const json_t *request, json_t 
     return office_ask(&((struct daemon *)arg)->office, op, request, answer);
 }
 
+static int hook_alert_test(void *arg, const char *destination, json_t **answer)
+{
+    return notifier_test(((struct daemon *)arg)->notifier, destination, answer);
+}
+
 /* ------------------------------------------------------------------ starting */
 
 /* The socket's directory must be ours alone: whoever can write there can stand in for us. */
@@ -144,6 +151,7 @@ static int start_writer(struct daemon *d, char *error)
         .synchronous = c->synchronous,
         .stream_days = c->stream_days,
         .stand = d->stand,
+        .alerts = &d->alerts,
         .journal = { .past_ms = c->past_days * DAY_MS,
                      .future_ms = c->future_minutes * 60 * SECOND_MS,
                      .quarantine_rows = c->quarantine_rows,
@@ -180,6 +188,28 @@ static int start_writer(struct daemon *d, char *error)
     return -1;
 }
 
+/* The configuration's list goes over to the notifier: nobody else looks at it. */
+static void give_destinations(struct daemon *d)
+{
+    notifier_use(d->notifier, d->config.destinations, d->config.destination_count);
+    d->config.destinations = NULL;
+    d->config.destination_count = 0;
+}
+
+static int start_notifier(struct daemon *d, char *error)
+{
+    struct notifier_options options = { .database = d->config.database,
+                                        .link = d->config.link[0] != '\0' ? d->config.link : NULL,
+                                        .writer = d->queue,
+                                        .alerts = &d->alerts,
+                                        .counters = &d->counters };
+
+    if (notifier_start(&options, error, &d->notifier) != 0)
+        return -1;
+    give_destinations(d); /* before anything comes in: what that raises is told to all of them */
+    return 0;
+}
+
 static int start_socket(struct daemon *d, char *error)
 {
     struct socket_options options = { .endpoint_count = (int)d->config.event_endpoints, .stand = d->stand };
@@ -214,7 +244,8 @@ static int start_http(struct daemon *d, char *error)
         .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
         .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
-        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern },
+        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern,
+                   hook_alert_test },
     };
 
     if (!config_split_address(d->config.http, host, sizeof host, &options.port))
@@ -231,8 +262,8 @@ static int start(struct daemon *d)
 
     d->office.queue = d->queue = queue_new((size_t)d->config.queue_events);
     d->stand = board_stand_new();
-    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
-        start_http(d, error) == 0)
+    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 &&
+        start_notifier(d, error) == 0 && start_socket(d, error) == 0 && start_http(d, error) == 0)
         return 0;
     fprintf(stderr, "tollgated: %s\n", error);
     return -1;
@@ -242,11 +273,14 @@ static void stop(struct daemon *d)
 {
     d->stopping = true;
     ticker_tick(&d->commits); /* long polls end */
+    notifier_stop(d->notifier);
     http_stop(d->http);
     socket_stop(d->socket);
     if (d->queue != NULL)
         queue_close(d->queue);
     writer_stop(d->writer);
+    notifier_free(d->notifier);
+    ticker_fini(&d->alerts);
     socket_free(d->socket);
     queue_free(d->queue);
     zone_close(d->zone);
@@ -293,6 +327,7 @@ static void reload(struct daemon *d)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
     else
         log_info("reload", "log_level=%s", wanted.log_level);
+    give_destinations(d);
     governing_reload(&d->governing, &d->config, &wanted, d->queue);
 }
 

@@ -25,7 +25,7 @@ static int note_denied(void *watch, const struct order *o, int64_t now_ms)
     return watch_denied(watch, o, now_ms);
 }
 
-bool desk_init(struct desk *d, const char *path, const char *zone)
+int desk_init(struct desk *d, const char *path, const char *zone)
 {
     d->path = strdup(path);
     d->zone = strdup(zone);
@@ -33,7 +33,9 @@ bool desk_init(struct desk *d, const char *path, const char *zone)
     d->repricer->ledger_arg = d->ledger;
     d->ledger->denied = note_denied;
     d->ledger->denied_arg = d->watch;
-    return d->path != NULL && d->zone != NULL;
+    if (d->path == NULL || d->zone == NULL)
+        return -SQLITE_NOMEM;
+    return outbox_init(&d->outbox, d->store);
 }
 
 void desk_fini(struct desk *d)
@@ -69,6 +71,15 @@ static int take_file(struct desk *d, const struct ledger_file *file)
     return rc != 0 ? rc : ledger_reload(d->ledger);
 }
 
+static int serve_outbox(struct desk *d, struct order *o)
+{
+    bool refused;
+    int rc = outbox_serve(&d->outbox, o->what, &refused);
+
+    o->status = refused ? ORDER_REFUSED : ORDER_DONE;
+    return rc;
+}
+
 static int serve(struct desk *d, struct order *o)
 {
     switch (o->kind) {
@@ -87,8 +98,7 @@ static int serve(struct desk *d, struct order *o)
         d->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(d->ledger, o->what) : 0;
     case ORDER_OUTBOX:
-        o->status = ORDER_REFUSED;
-        return 0;
+        return serve_outbox(d, o);
     }
     return 0;
 }

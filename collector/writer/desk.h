@@ -12,6 +12,7 @@
 #include "../base/ticker.h"
 #include "../govern/order.h"
 #include "ledger.h"
+#include "outbox.h"
 #include "pricer.h"
 #include "repricer.h"
 #include "watch.h"
@@ -32,6 +33,7 @@ struct desk {
     struct board_stand *stand; /* NULL: nobody is told verdicts */
     struct counters *counters;
 
+    struct outbox outbox;
     char *path, *zone; /* owned: of the file, and of budgets that name none */
     struct order *orders[DESK_ORDERS];
     size_t count;
@@ -41,8 +43,8 @@ struct desk {
     struct monotime count_due;
 };
 
-/* Copies path and zone; the borrowed ones have been set. False: no memory; fini is due in any case. */
-bool desk_init(struct desk *d, const char *path, const char *zone);
+/* Copies path and zone; the borrowed ones have been set. 0 or a negative SQLite code; fini is due in any case. */
+int desk_init(struct desk *d, const char *path, const char *zone);
 void desk_fini(struct desk *d);
 
 void desk_take(struct desk *d, struct order *o); /* not more than DESK_ORDERS */

@@ -285,13 +285,20 @@ static void answer(struct writer *w, bool busy)
     w->count = 0;
 }
 
+static void set_writable(struct writer *w, bool writable)
+{
+    count_set(&w->counters->store_writable, writable);
+    if (w->desk.alerts != NULL)
+        ticker_tick(w->desk.alerts);
+}
+
 /* Rolls back and reads memory again; the store is not writable until proven otherwise. */
 static void fail(struct writer *w, int rc)
 {
     log_error("store_failed", "code=%d text=\"%s\" events_waiting=%zu", -rc, store_error(&w->store),
               queue_weight(w->queue));
     count_add(&w->counters->commit_failures, 1);
-    count_set(&w->counters->store_writable, 0);
+    set_writable(w, false);
     watch_failed(&w->journal.watch, store_error(&w->store), wall_ms());
     store_rollback(&w->store);
     w->down = true;
@@ -322,7 +329,7 @@ static bool revive(struct writer *w)
     w->down = false;
     watch_revived(&w->journal.watch, wall_ms());
     plan_flush(w);
-    count_set(&w->counters->store_writable, 1);
+    set_writable(w, true);
     log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
     return true;
 }
@@ -546,11 +553,10 @@ static int open_all(struct writer *w, const struct writer_options *options, char
         (rc = journal_recover(&w->journal)) != 0 ||
         (rc = repricer_init(&w->repricer, &w->store, &w->journal.pricer, &w->journal.projections)) != 0 ||
         (w->retains &&
-         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
+         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0) ||
+        (rc = desk_init(&w->desk, options->path,
+                        options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC")) != 0)
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
-    if (rc == 0 && !desk_init(&w->desk, options->path,
-                              options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC"))
-        return -SQLITE_NOMEM;
     return rc;
 }
 

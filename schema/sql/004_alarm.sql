@@ -45,11 +45,13 @@ CREATE TABLE message_out (
     state       INTEGER NOT NULL,             -- 0 gathers, 1 is being told (what is in it stays), 2 told, 3 given up
     made_ms     INTEGER NOT NULL,
     due_ms      INTEGER NOT NULL,             -- not before
-    attempts    INTEGER NOT NULL,
+    began_ms    INTEGER,                      -- when it was frozen, for the first attempt
+    attempts    INTEGER NOT NULL,             -- that have ended
     ended_ms    INTEGER,
     error       TEXT                          -- of the last attempt
 );
 CREATE INDEX message_out_open ON message_out (destination, due_ms) WHERE state < 2;
+CREATE INDEX message_out_begun ON message_out (destination, began_ms);
 
 CREATE TABLE message_alert (
     alert   INTEGER NOT NULL,

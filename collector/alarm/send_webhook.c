@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * send_webhook.c: a POST. Its key goes with each attempt, so that a receiver which has taken it can tell the
+ * second one from a second message; the signature is over the body as it is sent. A redirect is not followed: it
+ * would lead the alerts, and their signature, wherever the receiver likes.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "send_work.h"
+
+static bool add_headers(struct attempt *a, const struct destination *d, const struct payload_message *m,
+                        int64_t now_ms)
+{
+    char line[200], signature[PAYLOAD_SIGNATURE];
+    bool ok = transfer_add(&a->headers, "Content-Type: application/json") &&
+              transfer_add(&a->headers, "Expect:"); /* no round trip before a long body */
+
+    snprintf(line, sizeof line, "Idempotency-Key: %s", m->key);
+    ok = ok && transfer_add(&a->headers, line);
+    snprintf(line, sizeof line, "X-Tollgate-Timestamp: %lld", (long long)(now_ms / 1000));
+    ok = ok && transfer_add(&a->headers, line);
+    if (d->secret != NULL) {
+        payload_sign(d->secret, now_ms / 1000, a->body, a->len, signature);
+        snprintf(line, sizeof line, "X-Tollgate-Signature: %s", signature);
+        ok = ok && transfer_add(&a->headers, line);
+    }
+    for (unsigned i = 0; ok && i < d->headers; i++)
+        ok = transfer_add(&a->headers, d->header[i]);
+    return ok;
+}
+
+void webhook_begin(struct attempt *a, const struct destination *d, const struct payload_message *m,
+                   int64_t now_ms)
+{
+    if (!transfer_begin(a, d, d->url, "http,https"))
+        return;
+    if (!add_headers(a, d, m, now_ms)) {
+        attempt_end(a, SEND_FAILED, "no memory");
+        return;
+    }
+    curl_easy_setopt(a->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, a->headers);
+    curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS, a->body);
+    curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->len);
+}
+
+/* Who was not let in, or has moved, is let in again by a person, who may need a day; of what else the receiver
+ * says it is our fault, nothing changes by waiting. */
+static enum send_fate fate_of(long status)
+{
+    if (status >= 200 && status < 300)
+        return SEND_TOLD;
+    switch (status) {
+    case 408: /* Request Timeout */
+    case 425: /* Too Early */
+    case 429: /* Too Many Requests */
+        return SEND_FAILED;
+    case 401:
+    case 403:
+    case 404:
+    case 407: /* Proxy Authentication Required */
+    case 410:
+        return SEND_HELP;
+    default:
+        return status >= 500 ? SEND_FAILED : status >= 400 ? SEND_REFUSED : SEND_HELP;
+    }
+}
+
+void webhook_judge(struct attempt *a, CURLcode rc)
+{
+    char said[4 * ANSWER_SHOWN];
+    curl_off_t wait_s = 0;
+    long status = 0;
+
+    curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200 || (rc != CURLE_OK && rc != CURLE_WRITE_ERROR)) { /* an answer that is too long is one */
+        attempt_end(a, transfer_fate(rc), "%s", transfer_error(a, rc));
+        return;
+    }
+    if (fate_of(status) == SEND_TOLD) {
+        attempt_end(a, SEND_TOLD, "%s", "");
+        return;
+    }
+    if (curl_easy_getinfo(a->curl, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK && wait_s > 0)
+        a->result.again_ms = wait_s > 86400 ? 86400 * 1000LL : (int64_t)wait_s * 1000;
+    attempt_end(a, fate_of(status), "it answered %ld%s%s%s", status,
+                status < 400 ? ", and redirects are not followed" : "", a->said_len > 0 ? ": " : "",
+                a->said_len > 0 ? log_quote(a->said, a->said_len, said, sizeof said) : "");
+}
