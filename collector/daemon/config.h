@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../alarm/runaway_rule.h"
 #include "../govern/budget.h"
 #include "../govern/policy.h"
 
@@ -53,7 +54,8 @@ struct config {
     /* All owned; NULL where there are none. Names are unique in their list; the order is the file's. */
     struct budget **budgets;
     struct policy **policies;
-    size_t budget_count, policy_count;
+    struct runaway_rule **runaway; /* before the default ones */
+    size_t budget_count, policy_count, runaway_count;
     json_t *prices; /* a list of maps: what the operator says of prices, for the price list to judge */
 };
 
