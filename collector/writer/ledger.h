@@ -50,6 +50,10 @@ struct ledger_rule {
 };
 
 struct ledger_match;
+struct order;
+
+/* An admission has been denied. 0 or a negative SQLite code. */
+typedef int ledger_denied(void *arg, const struct order *o, int64_t now_ms);
 
 struct ledger {
     struct store *store; /* borrowed */
@@ -78,6 +82,8 @@ struct ledger {
     struct booked booked;
     struct alerts alerts;            /* for all who raise them */
     struct subject_reader *subjects; /* owned */
+    ledger_denied *denied;           /* NULL: nobody is told */
+    void *denied_arg;                /* borrowed */
     uint64_t version;                /* of the board */
     struct {
         int64_t admitted, denied, settled, expired, alerts, overruns;

@@ -105,6 +105,8 @@ static int store_batch(struct writer *w, struct batch *b, int64_t now_ms)
     int rc = names_source(&w->journal.names, b->source, now_ms, &from.source);
 
     b->status = BATCH_SETTLED;
+    if (rc == 0)
+        rc = watch_heard(&w->journal.watch, from.source, b->has_stream ? b->epoch : 0, now_ms);
     if (rc != 0 || !b->has_stream)
         return rc != 0 ? rc : store_events(w, &from, b, 0);
     struct stream_key key = { b->epoch, from.source, b->stream };
@@ -252,7 +254,7 @@ static int transact(struct writer *w, bool last)
     int rc = store_begin(&w->store);
 
     if (rc == 0)
-        rc = desk_serve(&w->desk, now_ms);
+        rc = desk_serve(&w->desk, now_ms, last);
     for (size_t i = 0; rc == 0 && i < w->count; i++)
         rc = store_batch(w, w->batches[i], now_ms);
     if (rc == 0)
@@ -290,6 +292,7 @@ static void fail(struct writer *w, int rc)
               queue_weight(w->queue));
     count_add(&w->counters->commit_failures, 1);
     count_set(&w->counters->store_writable, 0);
+    watch_failed(&w->journal.watch, store_error(&w->store), wall_ms());
     store_rollback(&w->store);
     w->down = true;
     w->retry_ms = w->retry_ms == 0                 ? RETRY_FIRST_MS
@@ -317,6 +320,7 @@ static bool revive(struct writer *w)
         return false;
     }
     w->down = false;
+    watch_revived(&w->journal.watch, wall_ms());
     plan_flush(w);
     count_set(&w->counters->store_writable, 1);
     log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
@@ -512,7 +516,7 @@ static void *writer_main(void *arg)
         drop_old(w);
         reprice(w);
     }
-    if (!w->down && projections_are_dirty(&w->journal.projections))
+    if (!w->down && (projections_are_dirty(&w->journal.projections) || watch_is_dirty(&w->journal.watch)))
         run_transaction(w, true);
     store_checkpoint(&w->store, true);
     return NULL;
@@ -568,6 +572,8 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
                                     .ledger = &w->journal.projections.ledger,
                                     .pricer = &w->journal.pricer,
                                     .repricer = &w->repricer,
+                                    .watch = &w->journal.watch,
+                                    .alerts = options->alerts,
                                     .queue = queue,
                                     .stand = options->stand,
                                     .counters = counters } };

@@ -29,7 +29,9 @@ static void sources(void)
 
 static void report(uint32_t source, int64_t epoch, const char *json)
 {
-    assert_int_equal(losses_report(losses, source, epoch, json), 0);
+    int64_t more[LOSSES_REASONS];
+
+    assert_int_equal(losses_report(losses, source, epoch, json, more), 0);
 }
 
 struct wanted {
