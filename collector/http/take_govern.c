@@ -70,6 +70,10 @@ static const struct body_member allow_members[] = { { "budget", BODY_TEXT, true,
                                                     { 0 } };
 static const struct body_member pause_members[] = { { "field", BODY_TEXT, true, 0, NULL },
                                                     { "value", BODY_TEXT, true, 0, NULL },
+                                                    { "for", BODY_SPAN, false, 0, "for_ms" },
+                                                    COUNT("for_ms"),
+                                                    { "delay", BODY_SPAN, false, 0, "delay_ms" },
+                                                    COUNT("delay_ms"),
                                                     { "reason", BODY_TEXT, true, REASON_MAX, NULL },
                                                     AUTHOR,
                                                     { 0 } };

@@ -93,13 +93,14 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
                           .options = *options,
                           .next_change_ms = INT64_MAX,
                           .next_expiry_ms = INT64_MAX,
+                          .next_pause_ms = INT64_MAX,
                           .version = (uint64_t)wall_ms() << 16 };
     if ((l->sql = calloc(1, sizeof *l->sql)) == NULL ||
         (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
         (rc = prepare(l)) != 0 || (rc = alerts_init(&l->alerts, store)) != 0 ||
-        (rc = booked_init(&l->booked, store->db)) != 0 ||
+        (rc = ledger_prepare_pauses(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 ||
         (rc = subject_reader_open(l->subjects, store->db)) != 0)
         return rc;
     return ledger_prepare_reservations(l);
@@ -109,6 +110,7 @@ void ledger_fini(struct ledger *l)
 {
     accounts_fini(&l->accounts);
     ledger_free_budgets(l);
+    ledger_free_pauses(l);
     if (l->subjects != NULL)
         subject_reader_close(l->subjects);
     free(l->subjects);
@@ -388,6 +390,8 @@ int ledger_tick(struct ledger *l, int64_t now_ms)
     l->now_ms = now_ms;
     if (now_ms >= l->next_expiry_ms && (rc = ledger_expire(l)) != 0)
         return rc;
+    if (now_ms >= l->next_pause_ms && (rc = ledger_end_pauses(l)) != 0)
+        return rc;
     if (!back && !jumped && now_ms < l->next_change_ms)
         return 0;
     rc = jumped || raise_ends(l, now_ms) ? ledger_reload(l) : look_at_hot(l);
@@ -398,7 +402,9 @@ int ledger_tick(struct ledger *l, int64_t now_ms)
 
 int64_t ledger_due_ms(const struct ledger *l)
 {
-    return l->next_expiry_ms < l->next_change_ms ? l->next_expiry_ms : l->next_change_ms;
+    int64_t due_ms = l->next_expiry_ms < l->next_change_ms ? l->next_expiry_ms : l->next_change_ms;
+
+    return l->next_pause_ms < due_ms ? l->next_pause_ms : due_ms;
 }
 
 /* -------------------------------------------------------------------- start */

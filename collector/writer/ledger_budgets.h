@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger_budgets.h: budgets, raises and pauses come and go. Owner: the writer, inside a transaction; after a
+ * ledger_budgets.h: budgets and raises come and go. Owner: the writer, inside a transaction; after a
  * change ledger_reload is due. Functions return 0 or a negative SQLite code.
  */
 #ifndef COLLECTOR_LEDGER_BUDGETS_H

@@ -16,6 +16,7 @@ struct ledger_statements {
     sqlite3_stmt *dims, *session;
     sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings,
         *set_kind, *due, *next_due;
+    sqlite3_stmt *put_pause, *end_pause, *trim_pauses, *note;
 };
 
 /* An account that a call counts against. */
@@ -70,6 +71,14 @@ int ledger_note_early(struct ledger *l, const char *id, size_t len);
 bool ledger_came_early(const struct ledger *l, const char *id);
 int ledger_load_early(struct ledger *l);
 
+/* ledger_pauses.c: pauses as they stand in the file; those whose end has come. */
+int ledger_prepare_pauses(struct ledger *l);
+int ledger_load_pauses(struct ledger *l);
+int ledger_end_pauses(struct ledger *l);
+void ledger_free_pauses(struct ledger *l);
+/* An audit row; takes detail. */
+int ledger_note(struct ledger *l, const char *author, const char *what, json_t *detail);
+
 /* ledger_admit.c */
 int ledger_admit(struct ledger *l, struct order *o);
 void ledger_hint(struct ledger *l, const struct event *e, const struct log_row *row);
@@ -110,10 +119,8 @@ const struct ledger_budget *ledger_budget_of(struct ledger_budget *const *all, s
 int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
                         size_t *count);
 
-/* ledger_budgets.c: budgets, pauses, raises as they stand in the file. */
+/* ledger_budgets.c: budgets, raises as they stand in the file. */
 int ledger_load_budgets(struct ledger *l);
-int ledger_load_pauses(struct ledger *l);
-int ledger_reload_pauses(struct ledger *l); /* and publishers are told */
 void ledger_free_budgets(struct ledger *l);
 int ledger_find_hot(struct ledger *l);
 /* All in memory again, after a change of any of them: inside a transaction. */
