@@ -51,6 +51,14 @@ struct ledger_rule {
 
 struct ledger_match;
 
+/* ledger_forecast.c: accounts are looked at one after the other, again and again. */
+struct ledger_foresight {
+    bool recalled;                   /* the paces are those of the last hour of the log */
+    int64_t began_ms, due_ms;        /* of the round; when a look is due */
+    uint32_t at;                     /* the account that is next */
+    sqlite3_stmt *load, *save, *sum; /* the store's */
+};
+
 struct ledger {
     struct store *store; /* borrowed */
     struct ledger_options options;
@@ -79,6 +87,7 @@ struct ledger {
     struct alerts alerts;            /* for all who raise them */
     struct subject_reader *subjects; /* owned */
     uint64_t version;                /* of the board */
+    struct ledger_foresight foresight;
     struct {
         int64_t admitted, denied, settled, expired, alerts, overruns;
     } tally; /* since the last look */
