@@ -63,6 +63,14 @@ struct order;
 /* An admission has been denied. 0 or a negative SQLite code. */
 typedef int ledger_denied(void *arg, const struct order *o, int64_t now_ms);
 
+/* ledger_forecast.c: accounts are looked at one after the other, again and again. */
+struct ledger_foresight {
+    bool recalled;                   /* the paces are those of the last hour of the log */
+    int64_t began_ms, due_ms;        /* of the round; when a look is due */
+    uint32_t at;                     /* the account that is next */
+    sqlite3_stmt *load, *save, *sum; /* the store's */
+};
+
 struct ledger {
     struct store *store; /* borrowed */
     struct ledger_options options;
@@ -98,6 +106,7 @@ struct ledger {
     ledger_denied *denied;           /* NULL: nobody is told */
     void *denied_arg;                /* borrowed */
     uint64_t version;                /* of the board */
+    struct ledger_foresight foresight;
     struct {
         int64_t admitted, denied, settled, expired, alerts, overruns;
     } tally; /* since the last look */

@@ -5,6 +5,7 @@
 #ifndef COLLECTOR_LEDGER_WORK_H
 #define COLLECTOR_LEDGER_WORK_H
 
+#include "../govern/forecast.h"
 #include "../govern/order.h"
 #include "ledger.h"
 
@@ -63,8 +64,23 @@ void ledger_judge(const struct ledger *l, const struct subject *who, const struc
 int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind, int percent,
                 int64_t allowed);
 
+/* The same of its forecast, once for the window that began at start_ms. */
+int ledger_foretell(struct ledger *l, const struct account *c, int64_t start_ms, int64_t allowed,
+                    const struct forecast *f);
+
 /* {"budget": NAME} and the values of its `per`, by which destinations are chosen; a new reference. */
 json_t *ledger_subject_json(const struct budget *def, const uint8_t *key, size_t len);
+
+/* ledger_forecast.c: a slice of the round in which every account is looked at; after a start, or when the
+ * clock was set, the paces are read from the log first. */
+int ledger_forecast_prepare(struct ledger *l);
+int ledger_forecast_tick(struct ledger *l);
+int64_t ledger_forecast_due_ms(const struct ledger *l);
+/* What is to be said of an account that has been rolled to l->now_ms. */
+void ledger_forecast(const struct ledger *l, const struct account *c, struct forecast *out);
+
+/* ledger.c: a row of the log in the paces of its accounts, and nowhere else. */
+int ledger_recall_row(struct ledger *l, const struct log_row *row);
 
 /* ledger_early.c: the event of this reservation has come, and there is no such reservation. */
 int ledger_note_early(struct ledger *l, const char *id, size_t len);
