@@ -9,12 +9,13 @@
 #include "../base/clock.h"
 #include "alerts.h"
 
-#define NAME_WIDTH   14
-#define INSTANT_FROM ((int64_t)1000000000000) /* milliseconds: later than 2001 is no duration */
+#define NAME_WIDTH     16 /* characters of the column of names, with what stands before them, at least */
+#define NAME_WIDTH_MAX 32
+#define INSTANT_FROM   ((int64_t)1000000000000) /* milliseconds: later than 2001 is no duration */
 
-static void line_begin(const char *name, unsigned indent)
+static void line_begin(const char *name, unsigned indent, size_t wide)
 {
-    int pad = NAME_WIDTH - (int)indent - (int)human_width(name);
+    int pad = (int)wide - (int)indent - (int)human_width(name);
 
     printf("%*s", (int)indent, "");
     human_text(stdout, name);
@@ -23,7 +24,7 @@ static void line_begin(const char *name, unsigned indent)
 
 static void line(const char *name, const char *text)
 {
-    line_begin(name, 0);
+    line_begin(name, 0, NAME_WIDTH);
     human_text(stdout, text);
     putchar('\n');
 }
@@ -40,14 +41,23 @@ static bool ends_with(const char *name, const char *end)
 /* Whether a number of this name is an amount in the evidence's unit. */
 static bool is_amount(const char *name)
 {
-    static const char *const names[] = { "spent",     "reserved", "presumed",   "limit",   "left",
-                                         "projected", "amount",   "per_minute", "per_hour" };
+    static const char *const names[] = { "spent",     "reserved", "presumed", "limit",      "left",
+                                         "projected", "amount",   "value",    "per_minute", "per_hour" };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i], name) == 0)
             return true;
     }
     return false;
+}
+
+/* A unit that budgets have, else NULL: others are shown as they are told. */
+static const char *amount_unit(const char *name)
+{
+    bool known =
+        name && (strcmp(name, "usd") == 0 || strcmp(name, "tokens") == 0 || strcmp(name, "calls") == 0);
+
+    return known ? name : NULL;
 }
 
 /* By the unit in its name, or that of the whole. */
@@ -67,7 +77,7 @@ static void integer_text(const char *name, int64_t n, const char *unit, char out
         human_bytes(n, text);
     else if (unit && is_amount(name))
         amount_exact(unit, n, text);
-    else if (ends_with(name, "_id") || strcmp(name, "id") == 0)
+    else if (ends_with(name, "_id") || ends_with(name, "_event"))
         snprintf(text, sizeof text, "%" PRId64, n);
     else
         human_count(n, text);
@@ -102,11 +112,30 @@ static void name_text(const char *name, char out[CLI_TEXT])
         *at = *at == '_' ? ' ' : *at;
 }
 
+/* What the longest name takes. */
+static size_t names_width(const json_t *object)
+{
+    size_t wide = NAME_WIDTH;
+    char text[CLI_TEXT];
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        name_text(name, text);
+        if (human_width(text) + 4 > wide)
+            wide = human_width(text) + 4;
+    }
+    return wide < NAME_WIDTH_MAX ? wide : NAME_WIDTH_MAX;
+}
+
 static void members_show(const char *head, const json_t *object, const char *without, const char *unit)
 {
     char text[CLI_TEXT];
     const char *name;
     json_t *value;
+
+    size_t wide = names_width(object);
 
     if (json_object_size(object) > 0)
         printf("%s\n", head);
@@ -115,7 +144,7 @@ static void members_show(const char *head, const json_t *object, const char *wit
         if (without && strcmp(name, without) == 0)
             continue;
         name_text(name, text);
-        line_begin(text, 2);
+        line_begin(text, 2, wide);
         value_show(name, value, unit);
     }
 }
@@ -170,7 +199,7 @@ static void acked_line(const json_t *alert)
         return;
     }
     human_until(row_number(alert, "acked_ms"), wall_ms(), at);
-    line_begin("acknowledged", 0);
+    line_begin("acknowledged", 0, NAME_WIDTH);
     printf("%s by ", at);
     human_text(stdout, row_text(alert, "acked_by", "?"));
     fputs(row_text(alert, "acked_note", NULL) ? ": " : "", stdout);
@@ -187,7 +216,7 @@ static void head_show(const json_t *alert)
     human_text(stdout, row_text(alert, "title", ""));
     putchar('\n');
     line("kind", row_text(alert, "kind", "?"));
-    line_begin("severity", 0);
+    line_begin("severity", 0, NAME_WIDTH);
     if (colour)
         printf("\033[%sm", code);
     human_text(stdout, severity);
@@ -197,7 +226,7 @@ static void head_show(const json_t *alert)
 void alert_show(const json_t *alert)
 {
     const json_t *evidence = json_object_get(alert, "evidence");
-    const char *unit = json_string_value(json_object_get(evidence, "unit"));
+    const char *unit = amount_unit(json_string_value(json_object_get(evidence, "unit")));
     char count[CLI_TEXT];
 
     head_show(alert);

@@ -20,7 +20,7 @@ struct http_counters {
     _Atomic uint64_t requests[METRICS_ROUTES][METRICS_STATUSES];
     struct histogram duration_us[METRICS_ROUTES];
     _Atomic int64_t connections; /* open now */
-    _Atomic int64_t streams;     /* live streams (/v1/stream) open now */
+    _Atomic int64_t streams;     /* live streams (/v1/stream, /v1/alerts/stream) open now */
     _Atomic uint64_t cut;        /* answers that ended visibly broken */
 };
 

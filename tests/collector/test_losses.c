@@ -191,8 +191,8 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(test_differences), TEST(test_rollback), TEST(test_restart),
-                                        TEST(test_bounds) };
+    const struct CMUnitTest tests[] = { TEST(test_differences), TEST(test_rollback), TEST(test_what_is_new),
+                                        TEST(test_restart), TEST(test_bounds) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
