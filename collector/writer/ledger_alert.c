@@ -59,6 +59,16 @@ json_t *ledger_subject_json(const struct budget *def, const uint8_t *key, size_t
     return subject;
 }
 
+/* When its window is over; of a sliding one: when what it holds now is out of it; 0: never. */
+static int64_t until_of(const struct account *c)
+{
+    const struct window *w = &c->budget->def->window;
+
+    if (w->kind == WINDOW_SLIDING)
+        return window_gone(w, c->start_ms);
+    return c->until_ms == WINDOW_NEVER ? 0 : c->until_ms;
+}
+
 static json_t *evidence_of(const struct account *c, enum alert_kind kind, int percent, const char *key,
                            int64_t allowed)
 {
@@ -96,7 +106,9 @@ int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind,
     write_title(def, key, kind, percent, account_spent(c), allowed, title);
     json_t *subject = ledger_subject_json(def, c->key, c->key_len);
     json_t *evidence = evidence_of(c, kind, percent, key, allowed);
-    struct alert alert = { kind, severity_of(def, kind, percent), mark, title, subject, evidence };
+    struct alert alert = {
+        kind, severity_of(def, kind, percent), mark, title, subject, evidence, until_of(c)
+    };
     int rc = write_alert(l, &alert, &fresh);
     json_decref(subject);
     json_decref(evidence);
@@ -159,7 +171,7 @@ int ledger_foretell(struct ledger *l, const struct account *c, int64_t start_ms,
     write_foretitle(c, key, allowed, f, title);
     json_t *subject = ledger_subject_json(c->budget->def, c->key, c->key_len);
     json_t *evidence = foreseen_of(c, key, allowed, f);
-    struct alert alert = { ALERT_forecast, SEVERITY_WARNING, mark, title, subject, evidence };
+    struct alert alert = { ALERT_forecast, SEVERITY_WARNING, mark, title, subject, evidence, until_of(c) };
     int rc = write_alert(l, &alert, &fresh);
     json_decref(subject);
     json_decref(evidence);

@@ -263,7 +263,7 @@ static int raise_named(struct silence *s, struct publisher *p, const char *name,
     json_t *evidence = json_pack("{s:I, s:I, s:I, s:b}", "last_heard_ms", (json_int_t)p->heard_ms,
                                  "silent_ms", (json_int_t)(now_ms - p->heard_ms), "expected_within_ms",
                                  (json_int_t)patience(s, p), "sends_reports", (int)p->reports);
-    struct alert alert = { ALERT_silent, SEVERITY_CRITICAL, name, title, subject, evidence };
+    struct alert alert = { ALERT_silent, SEVERITY_CRITICAL, name, title, subject, evidence, 0 };
     int rc = subject == NULL || evidence == NULL ? -SQLITE_NOMEM
                                                  : alerts_raise(s->alerts, &alert, now_ms, &p->alert, NULL);
     json_decref(subject);

@@ -35,6 +35,7 @@ void watch_recover(struct watch *w)
 
     w->started = false;
     w->outage.told = false;
+    a->due_ms = 0;
     a->raised = 0;
     memset(a->raised_of, 0, sizeof a->raised_of);
 }
@@ -76,17 +77,20 @@ int watch_tick(struct watch *w, int64_t now_ms, bool all)
     if (rc == 0 && w->outage.there && !w->outage.told)
         rc = tell_outage(w, now_ms);
     if (rc == 0)
+        rc = alerts_tick(&w->ledger->alerts, now_ms);
+    if (rc == 0)
         rc = conditions_tick(&w->conditions, now_ms, all);
     return rc != 0 ? rc : silence_tick(&w->silence, now_ms);
 }
 
 int64_t watch_due_ms(const struct watch *w)
 {
-    int64_t conditions_ms = conditions_due_ms(&w->conditions);
+    int64_t due_ms = conditions_due_ms(&w->conditions);
 
     if (!w->started)
         return 0;
-    return w->silence.due_ms < conditions_ms ? w->silence.due_ms : conditions_ms;
+    due_ms = w->silence.due_ms < due_ms ? w->silence.due_ms : due_ms;
+    return w->ledger->alerts.due_ms < due_ms ? w->ledger->alerts.due_ms : due_ms;
 }
 
 bool watch_is_dirty(const struct watch *w)

@@ -4,6 +4,7 @@
  * in the test's time.
  */
 #include "collector/base/identifier.h"
+#include "collector/writer/ledger_pauses.h"
 #include "collector/writer/desk.h"
 #include "collector/writer/migrations.h"
 #include "collector/writer/office.h"
@@ -521,22 +522,28 @@ static void test_stopped_calls_are_told(void **state)
     struct repricer repricer = { 0 };
     struct desk desk = { 0 };
     struct ledger_db d;
+    int64_t pause;
 
     (void)state;
     begin(&d);
     desk = (struct desk){
         .store = &d.store, .ledger = db_ledger(&d), .watch = watch_of(&d), .repricer = &repricer
     };
-    assert_true(desk_init(&desk, path, "UTC"));
+    assert_int_equal(desk_init(&desk, path, "UTC"), 0);
     blocked.names.status = STATUS_blocked;
     blocked.prompt = blocked.completion = UNKNOWN;
     call(&d, &blocked); /* by a budget, or by what is gone by now */
     assert_int_equal(alerts_of(&d, "policy"), 0);
     db_begin(&d);
-    db_exec(&d.store,
-            "INSERT INTO pause (field, value, from_ms, author, reason) VALUES ('agent', 'a', 0, 'me',"
-            " 'it loops')");
-    assert_int_equal(ledger_reload_pauses(db_ledger(&d)), 0);
+    assert_int_equal(ledger_pause_put(db_ledger(&d),
+                                      &(struct pause_new){ .field = SUBJECT_agent_id,
+                                                           .value = "a",
+                                                           .until_ms = WINDOW_NEVER,
+                                                           .alert = UNKNOWN,
+                                                           .author = "me",
+                                                           .reason = "it loops" },
+                                      &pause),
+                     0);
     db_commit(&d);
     admit(&d, &desk, "r-1", "a");
     assert_int_equal(open_of(&d, "policy"), 1);

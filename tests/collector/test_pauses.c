@@ -318,7 +318,7 @@ static void test_prolonging(void **state)
 static int64_t raise_alert(struct ledger_db *d, const char *mark)
 {
     json_t *empty = json_object();
-    struct alert alert = { ALERT_runaway, SEVERITY_WARNING, mark, "a loop", empty, empty };
+    struct alert alert = { ALERT_runaway, SEVERITY_WARNING, mark, "a loop", empty, empty, 0 };
     int64_t id = 0;
 
     db_begin(d);

@@ -379,7 +379,8 @@ static void test_one_and_its_deliveries(void **state)
     free(t);
     assert_int_equal(alerts_one(lab.pool, 17, LONG, &p, note_deliveries, said), 0);
     assert_string_equal(said, "");
-    run_sql("INSERT INTO message_out VALUES (1,'k','slack',3,1,100,9,50,'HTTP 500'),"
+    run_sql("INSERT INTO message_out (id, key, destination, state, made_ms, due_ms, attempts, ended_ms, "
+            "error) VALUES (1,'k','slack',3,1,100,9,50,'HTTP 500'),"
             "(2,'k','mail',0,1,200,0,NULL,NULL),(3,'k','mail',1,1,300,2,NULL,'refused'),"
             "(4,'k','pager',2,1,400,1,60,NULL),(5,'k','other',2,1,400,1,60,NULL);"
             "INSERT INTO message_alert VALUES (17,1),(17,2),(17,3),(17,4),(18,5)");
