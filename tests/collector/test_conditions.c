@@ -761,6 +761,16 @@ static void test_a_collector_that_was_away_waits_first(void **state)
     watch_of(&d)->silence.silent_ms = SILENT_MS;
     minutes(&d, 10);
     assert_int_equal(alerts_of(&d, "silent"), 2);
+    hear(&d, "g-1", 1); /* a stranger now, who reports again */
+    report(&d, &(struct made_report){ "g-1", 1, .full = 0 });
+    minutes(&d, 6);
+    assert_int_equal(alerts_of(&d, "silent"), 3);
+    d.now_ms += 30 * HOUR_MS;
+    restart(&d);
+    minutes(&d, 6);
+    assert_int_equal(open_of(&d, "silent"), 1); /* however long ago it was told */
+    hear(&d, "g-1", 2);
+    assert_int_equal(open_of(&d, "silent"), 0);
     db_stop(&d);
 }
 
