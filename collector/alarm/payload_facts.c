@@ -105,9 +105,10 @@ static bool ends_with(const char *text, const char *end)
 /* Whether the first word of a name is one for amounts: "limit", "projected_low". */
 static bool is_amount_name(const char *name)
 {
-    static const char *const words[] = { "spent",    "reserved",   "presumed", "limit",   "allowed",
-                                         "left",     "projected",  "forecast", "value",   "amount",
-                                         "expected", "projection", "rate",     "overrun", "over" };
+    static const char *const words[] = { "spent",   "reserved", "presumed",  "limit",
+                                         "allowed", "left",     "projected", "forecast",
+                                         "value",   "amount",   "expected",  "projection",
+                                         "rate",    "overrun",  "over",      "per" };
     size_t len = strcspn(name, "_");
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -141,6 +142,8 @@ static void number_text(const char *name, int64_t n, const char *unit, const str
         verdict_amount_text(unit_of(unit), n, text);
         snprintf(out, FACT_VALUE_MAX, "%s%s%.80s", text, unit_of(unit) == UNIT_NONE ? " " : "",
                  unit_of(unit) == UNIT_NONE ? unit : "");
+    } else if (ends_with(name, "event") || ends_with(name, "id")) {
+        snprintf(out, FACT_VALUE_MAX, "%lld", (long long)n);
     } else {
         amount_text(UNIT_NONE, n, text);
         snprintf(out, FACT_VALUE_MAX, "%s%s", text,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * payload_facts.h: what an alert says, in words: its evidence as a few lines, its times, and of many alerts
- * one line. Pure. Nothing here is clean: words.h makes it so.
+ * one line. Pure. Nothing here is clean: payload_prose.h makes it so.
  */
 #ifndef COLLECTOR_PAYLOAD_FACTS_H
 #define COLLECTOR_PAYLOAD_FACTS_H
@@ -10,7 +10,7 @@
 
 #define FACT_LABEL_MAX 48
 #define FACT_VALUE_MAX 160
-#define FACTS_MAX      8 /* of one alert; more are left to who follows its link */
+#define FACTS_MAX      10 /* of one alert; more are left to who follows its link */
 
 struct fact {
     char label[FACT_LABEL_MAX], value[FACT_VALUE_MAX];

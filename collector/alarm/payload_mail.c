@@ -43,9 +43,9 @@ static bool is_plain(const char *text)
 static void add_subject(GString *s, const struct payload_message *m)
 {
     char text[SUBJECT_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
 
-    words_own(&w, "[Tollgate] ");
+    prose_own(&w, "[Tollgate] ");
     payload_add_headline(&w, m);
     g_string_append(s, "Subject:");
     if (is_plain(text)) {
@@ -98,17 +98,17 @@ static void add_header(GString *s, const struct payload_message *m, const struct
 static void add_alert(GString *body, const struct payload_message *m, const struct told *t)
 {
     char text[ALERT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
 
     payload_badge(t, badge);
     fact_when(t, when);
-    words_own(&w, badge);
-    words_own(&w, ": ");
+    prose_own(&w, badge);
+    prose_own(&w, ": ");
     payload_add_title(&w, t);
-    words_own(&w, "\r\n    ");
-    words_own(&w, when);
+    prose_own(&w, "\r\n    ");
+    prose_own(&w, when);
     payload_add_facts(&w, t, "\r\n    ");
-    words_own(&w, "\r\n");
+    prose_own(&w, "\r\n");
     g_string_append(body, text);
     if (fact_link(m->link, t, url))
         g_string_append_printf(body, "    %s\r\n", url);

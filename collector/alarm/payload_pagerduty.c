@@ -16,15 +16,15 @@
 static void write_source(const struct told *t, char out[SOURCE_MAX])
 {
     static const char *const names[] = { "source", "agent", "budget", "policy", "session", "model" };
-    struct words w = words_of(out, SOURCE_MAX, MARKUP_NONE);
+    struct prose w = prose_of(out, SOURCE_MAX, MARKUP_NONE);
 
     for (size_t i = 0; i < sizeof names / sizeof *names && w.len == 0; i++) {
         const char *name = json_string_value(json_object_get(t->subject, names[i]));
         if (name != NULL)
-            words_add(&w, name, SOURCE_MAX);
+            prose_add(&w, name, SOURCE_MAX);
     }
     if (w.len == 0)
-        words_own(&w, "tollgate");
+        prose_own(&w, "tollgate");
 }
 
 static void write_dedup_key(const struct payload_message *m, char out[DEDUP_MAX])
@@ -50,7 +50,7 @@ static json_t *details(const struct payload_message *m, size_t shown)
 static json_t *event(const struct payload_message *m, size_t shown)
 {
     char summary[SUMMARY_MAX], source[SOURCE_MAX], when[FACT_INSTANT];
-    struct words w = words_of(summary, sizeof summary, MARKUP_NONE);
+    struct prose w = prose_of(summary, sizeof summary, MARKUP_NONE);
 
     payload_add_headline(&w, m);
     write_source(m->alert, source);
