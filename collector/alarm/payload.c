@@ -38,10 +38,10 @@ void payload_add_title(struct prose *w, const struct told *t)
 
 void payload_add_headline(struct prose *w, const struct payload_message *m)
 {
-    char head[FACT_HEAD_MAX];
+    char head[HEAD_MAX];
 
     if (m->alerts > 1) {
-        fact_head(m, head);
+        head_text(m, head);
         prose_own(w, head);
         return;
     }

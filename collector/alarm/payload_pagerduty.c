@@ -56,14 +56,14 @@ static json_t *event(const struct payload_message *m, size_t shown)
     write_source(m->alert, source);
     fact_instant(m->alert->ts_ms, when);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "summary", summary, "source", source, "severity",
-                     severity_name((int)message_severity(m)), "timestamp", when, "component", "tollgate",
+                     severity_name((int)head_severity(m)), "timestamp", when, "component", "tollgate",
                      "class", alert_kind_name((int)m->alert->kind), "custom_details", details(m, shown));
 }
 
 json_t *payload_pagerduty(const struct payload_message *m, const struct destination *d, size_t shown)
 {
-    char dedup[DEDUP_MAX], url[FACT_LINK_MAX];
-    bool linked = m->alerts > 1 ? fact_list_link(m, url) : fact_link(m->link, m->alert, url);
+    char dedup[DEDUP_MAX], url[HEAD_LINK_MAX];
+    bool linked = m->alerts > 1 ? head_list_link(m, url) : head_link(m->link, m->alert, url);
     json_t *links = linked ? json_pack("[{s:s, s:s}]", "href", url, "text", "Tollgate") : NULL;
 
     write_dedup_key(m, dedup);

@@ -23,7 +23,7 @@ static json_t *context(const char *text)
                      text, "verbatim", 1);
 }
 
-/* A link has no < > |: see fact_link. */
+/* A link has no < > |: see head_link. */
 static void add_link(struct prose *w, const char *url, const char *name)
 {
     char whole[CONTEXT_MAX];
@@ -66,7 +66,7 @@ static json_t *section(const struct told *t)
 
 static json_t *below(const struct payload_message *m, const struct told *t)
 {
-    char text[CONTEXT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
+    char text[CONTEXT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[HEAD_LINK_MAX];
     struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
 
     payload_badge(t, badge);
@@ -74,7 +74,7 @@ static json_t *below(const struct payload_message *m, const struct told *t)
     prose_own(&w, badge);
     prose_own(&w, " | ");
     prose_add(&w, when, sizeof when);
-    if (fact_link(m->link, t, url)) {
+    if (head_link(m->link, t, url)) {
         prose_own(&w, " | ");
         add_link(&w, url, "open");
     }
@@ -83,10 +83,10 @@ static json_t *below(const struct payload_message *m, const struct told *t)
 
 static json_t *rest(const struct payload_message *m, const char *more)
 {
-    char text[CONTEXT_MAX], url[FACT_LINK_MAX];
+    char text[CONTEXT_MAX], url[HEAD_LINK_MAX];
     struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
 
-    if (fact_list_link(m, url))
+    if (head_list_link(m, url))
         add_link(&w, url, more);
     else
         prose_own(&w, more);

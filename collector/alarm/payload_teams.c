@@ -28,10 +28,10 @@ static json_t *line(const char *text, const char *key, json_t *value, const char
 
 static json_t *alert_item(const struct payload_message *m, const struct told *t)
 {
-    char text[TEXT_MAX], facts[FACTS_TEXT], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
+    char text[TEXT_MAX], facts[FACTS_TEXT], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[HEAD_LINK_MAX];
     struct prose title = prose_of(text, sizeof text, MARKUP_NONE);
     struct prose w = prose_of(facts, sizeof facts, MARKUP_NONE);
-    bool linked = fact_link(m->link, t, url);
+    bool linked = head_link(m->link, t, url);
 
     payload_add_title(&title, t);
     fact_when(t, when);
@@ -46,8 +46,8 @@ static json_t *alert_item(const struct payload_message *m, const struct told *t)
 
 static json_t *actions(const struct payload_message *m)
 {
-    char url[FACT_LINK_MAX];
-    bool linked = m->alerts > 1 ? fact_list_link(m, url) : fact_link(m->link, m->alert, url);
+    char url[HEAD_LINK_MAX];
+    bool linked = m->alerts > 1 ? head_list_link(m, url) : head_link(m->link, m->alert, url);
 
     if (!linked)
         return json_array();

@@ -8,6 +8,7 @@
 
 #include "payload.h"
 #include "payload_facts.h"
+#include "payload_head.h"
 #include "payload_prose.h"
 
 #define PAYLOAD_TITLE_MAX 500 /* bytes of a title that are shown */
