@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * send_webhook.c: a POST. Its key goes with each attempt, so that a receiver which has taken it can tell the
- * second one from a second message; the signature is over the body as it is sent. A redirect is not followed: it
- * would lead the alerts, and their signature, wherever the receiver likes.
+ * second one from a second message; the signature is over the body as it is sent. A redirect is not followed:
+ * it would lead the alerts, and their signature, wherever the receiver likes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,8 +46,8 @@ void webhook_begin(struct attempt *a, const struct destination *d, const struct 
     curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->len);
 }
 
-/* Who was not let in, or has moved, is let in again by a person, who may need a day; of what else the receiver
- * says it is our fault, nothing changes by waiting. */
+/* Who was not let in, or has moved, is let in again by a person, who may need a day; of what else the
+ * receiver says it is our fault, nothing changes by waiting. */
 static enum send_fate fate_of(long status)
 {
     if (status >= 200 && status < 300)
