@@ -113,13 +113,13 @@ json_t *destination_public_json(const struct destination *d)
 
 /* --------------------------------------------------------------------- choosing */
 
-/* What an alert says of a field; at NULL: nothing. */
+/* What an alert says of a field; empty: nothing. */
 static struct slice value_of(const json_t *subject, const char *field)
 {
     const json_t *value = json_object_get(subject, field);
 
     if (!json_is_string(value) || json_string_length(value) == 0)
-        return (struct slice){ NULL, 0 };
+        return (struct slice){ (const uint8_t *)"", 0 };
     return (struct slice){ (const uint8_t *)json_string_value(value), (uint32_t)json_string_length(value) };
 }
 
@@ -131,7 +131,7 @@ static bool term_holds(const struct scope_term *t, const json_t *subject)
 
     scope_field_text(t->field, t->tag, field);
     value = value_of(subject, field);
-    if (value.at == NULL && t->field == SUBJECT_root_session_id)
+    if (value.len == 0 && t->field == SUBJECT_root_session_id)
         value = value_of(subject, subject_field_name(SUBJECT_session_id));
     return patterns_fit(t->pattern, t->patterns, value) != t->negated;
 }

@@ -473,9 +473,17 @@ static void teams_keeps_its_limit(void **state)
     (void)state;
     make_many(all);
     for (size_t i = 0; i < MANY; i++) { /* all of what JSON makes longer */
-        memset(all[i].title, i % 2 == 0 ? '"' : '\\', ALERT_TITLE_MAX);
-        json_object_set_new(all[i].evidence, "note", json_string(all[i].title + 1));
-        json_object_set_new(all[i].subject, "agent", json_string("\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"x"));
+        char note[151], name[8];
+        for (size_t n = 0; n < 150; n++)
+            note[n] = n % 2 == 0 ? '"' : '\\';
+        note[150] = '\0';
+        memset(all[i].title, '"', ALERT_TITLE_MAX);
+        json_object_clear(all[i].subject);
+        json_object_clear(all[i].evidence);
+        for (int k = 0; k < 8; k++) {
+            snprintf(name, sizeof name, "note%d", k);
+            json_object_set_new(all[i].evidence, name, json_string(note));
+        }
     }
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
         struct payload_message m = message_of(all, counts[c]);
@@ -485,6 +493,21 @@ static void teams_keeps_its_limit(void **state)
         must_have_runs_only(json);
         if (size > (size_t)20 * 1024)
             fail_msg("%zu alerts take %zu bytes", counts[c], size);
+        if (counts[c] >= 10) { /* those that had no room are counted */
+            json_t *body = json_object_get(
+                json_object_get(json_array_get(json_object_get(json, "attachments"), 0), "content"), "body");
+            size_t shown = 0, i;
+            json_t *item;
+            char more[64];
+            json_array_foreach(body, i, item)
+            {
+                shown += strcmp(text_at(item, "type"), "Container") == 0;
+            }
+            assert_true(shown > 0 && shown < 10);
+            snprintf(more, sizeof more, "and %zu more", counts[c] - shown);
+            assert_string_equal(text_at(json_array_get(body, json_array_size(body) - 1), "inlines/0/text"),
+                                more);
+        }
         json_decref(json);
     }
     free_all(all, MANY);
@@ -674,8 +697,8 @@ static void evidence_is_said_in_words(void **state)
     expect_facts(
         "{'a_ms': 350, 'b_ms': 93600000, 'c_ms': 0, 'cost_nanousd': 12345678901, 'size_bytes': 4096}",
         "\na: 350 ms\nb: 1 d 2 h\nc: 0 ms\ncost: $12.35\nsize: 4,096 bytes");
-    expect_facts("{'rate': 0.25, 'sends_reports': true, 'why': 'a <b>'}",
-                 "\nrate: 0.25\nsends reports: yes\nwhy: a &lt;b&gt;");
+    expect_facts("{'rate': 0.25, 'sends_reports': true, 'why': 'a <b>\\n\\tc'}",
+                 "\nrate: 0.25\nsends reports: yes\nwhy: a &lt;b&gt;  c");
     expect_facts("{'at_ms': 9223372036854775807, 'timezone': 'Nowhere/Land'}",
                  "\nat: 9999-12-31 23:59:59 UTC");
 }
