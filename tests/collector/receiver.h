@@ -55,7 +55,7 @@ static inline void receiver_note(struct receiver *r, struct received *got, struc
     *got = (struct received){ .path = at, .text = up->text, .body = json_loads(up->text, 0, NULL) };
     up->text = NULL;
     snprintf(got->key, sizeof got->key, "%s", receiver_header(c, "Idempotency-Key"));
-    snprintf(got->signature, sizeof got->signature, "%s", receiver_header(c, "X-Tollgate-Signature"));
+    snprintf(got->signature, sizeof got->signature, "%s", receiver_header(c, "X-Hub-Signature-256"));
     snprintf(got->agent, sizeof got->agent, "%s", receiver_header(c, "User-Agent"));
     r->path[at - 'a'].seen++;
     pthread_cond_broadcast(&r->moved);

@@ -329,6 +329,7 @@ static void a_restart_in_each_state_repeats_under_the_same_key_at_most(void **st
     lab_settle(&l);
     restart(&l);
     lab_raise(&l, "soft", 1);
+    lab_settle(&l);
     lab_step(&l, MINUTE_MS);
     wait_told(&l, 2);
     assert_int_equal(json_array_size(json_object_get(l.receiver.got[1].body, "alerts")), 3);
