@@ -9,8 +9,10 @@ import signal
 import threading
 
 import receivers
+from emitters import load
 from harness import SANITIZED, Dealer, Lab, Stream, wait_until
 from receivers import SECRET, AdnanhWebhook, MailServer, Receiver, certificate, server_context
+from test_disk_full import fill, in_namespace, small_disk
 
 _epochs = itertools.count(1)
 
@@ -190,6 +192,22 @@ def test_a_kill_between_commit_and_delivery():
         wait_all_told(c)
         check_once(c, r)
         assert len(alerts(c)) == 101
+
+
+@in_namespace
+def test_an_outage_of_the_store_is_told_while_it_lasts():
+    with Lab() as lab, small_disk(lab) as disk, Receiver() as r:
+        c = lab.collector(database={"path": os.path.join(disk, "events.db")}, alerts=[hook(r, kinds=["store"], group="0s")])
+        filler = fill(disk, 4096)
+        load(lab, c, "patient", events=100_000, wait_s=200, spool_mib=128)
+        told, = r.wait(1, 60)
+        assert c.metric("tollgate_store_writable") == 0
+        alert, = told.body["alerts"]
+        assert (alert["kind"], alert["severity"], alert["link"]) == ("store", "critical", None), alert
+        os.unlink(filler)
+        after = r.wait(2, 60)[1]  # the writer's own, by the outbox
+        assert [a["kind"] for a in after.body["alerts"]] == ["store"] and after.key != told.key
+        assert after.ids == [i for i, in c.sql("SELECT id FROM alert WHERE kind = 'store'")]
 
 
 def test_ten_thousand_at_once():
