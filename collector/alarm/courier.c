@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * courier.c: the file says where a courier stands, so it looks there before each step: what it had in mind when
- * somebody pulled the plug does not matter. Two things it must remember: how an attempt ended, until that is
- * written down, and that an attempt is under way.
+ * courier.c: the file says where a courier stands, so it looks there before each step: what it had in mind
+ * when somebody pulled the plug does not matter. Two things it must remember: how an attempt ended, until
+ * that is written down, and that an attempt is under way.
  *
- * Alerts are routed while a message is being told, so that they gather; there is at most one errand of a courier
- * with the writer, and at most one message of a destination with the sender.
+ * Alerts are routed while a message is being told, so that they gather; there is at most one errand of a
+ * courier with the writer, and at most one message of a destination with the sender.
  */
 #include "courier.h"
 
@@ -240,7 +240,8 @@ static bool consider(void *arg, const struct outbox_message *m)
     return m->due_ms > x->now_ms; /* those that follow are due later still */
 }
 
-/* Tells, or freezes, the message whose turn it is. False: there is an error to write down first, or an errand. */
+/* Tells, or freezes, the message whose turn it is. False: there is an error to write down first, or an
+ * errand. */
 static bool tell_next(struct courier *c, int64_t now_ms, bool *idle)
 {
     struct choice x = { .c = c, .now_ms = now_ms, .next_ms = INT64_MAX };
@@ -309,7 +310,8 @@ static void route(struct courier *c, int64_t now_ms, bool begin)
 
 /* --------------------------------------------------------------------- notice */
 
-static const char notice_title[] = "the store cannot write: events wait with their publishers, alerts come late";
+static const char notice_title[] =
+    "the store cannot write: events wait with their publishers, alerts come late";
 
 static void notice_ended(struct send_owner *owner, const struct send_result *r)
 {
@@ -408,13 +410,11 @@ void courier_turn(struct courier *c, int64_t now_ms)
         take_answer(c, now_ms);
     if (!c->room->held)
         turn_notice(c, now_ms);
-    if (c->errand.out || now_ms < c->look_ms)
+    if (c->errand.out || now_ms < c->look_ms || (c->room->held && !c->fated))
         return;
     c->look_ms = INT64_MAX;
     if (c->fated)
         send_errand(c, &c->fate, now_ms);
-    else if (c->room->held)
-        return;
     else if (tell_next(c, now_ms, &idle))
         route(c, now_ms, idle);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * courier.h: one destination's way through its outbox: looks at alerts, has them grouped, tells one message at a
- * time and writes down how it ended. Owner: the notifier's thread.
+ * courier.h: one destination's way through its outbox: looks at alerts, has them grouped, tells one message
+ * at a time and writes down how it ended. Owner: the notifier's thread.
  */
 #ifndef COLLECTOR_COURIER_H
 #define COLLECTOR_COURIER_H

@@ -36,8 +36,10 @@ static int read_url(struct destination_reading *r, const char *fallback)
 /* Those that say what the body is, and whose it is. */
 static bool is_ours(const char *name)
 {
-    static const char *const ours[] = { "content-length", "content-type", "transfer-encoding", "host",
-                                        "connection",     "expect",       "idempotency-key" };
+    static const char *const ours[] = { "content-length",    "content-type",
+                                        "transfer-encoding", "host",
+                                        "connection",        "expect",
+                                        "idempotency-key",   "x-hub-signature-256" };
 
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcasecmp(name, ours[i]) == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * notifier.c: the thread. It polls libcurl's files, those of commands, and the bell of the alerts' ticker, which
- * everybody rings who has something for it: the writer (an alert is in the file, an order has been answered), and
- * whoever put something into the inbox. Couriers (courier.c) do what is to be done for a destination.
+ * notifier.c: the thread. It polls libcurl's files, those of commands, and the bell of the alerts' ticker,
+ * which everybody rings who has something for it: the writer (an alert is in the file, an order has been
+ * answered), and whoever put something into the inbox. Couriers (courier.c) do what is to be done for a
+ * destination.
  */
 #include "notifier.h"
 
@@ -174,8 +175,8 @@ static void end_trials(struct notifier *n)
 
 static int problem(int status, const char *title, const char *detail, json_t **answer)
 {
-    *answer = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail",
-                        detail);
+    *answer = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status,
+                        "detail", detail);
     return status;
 }
 
@@ -243,8 +244,7 @@ static void watch_store(struct notifier *n, int64_t now_ms)
         n->outage_ms = 0;
     else if (n->outage_ms == 0)
         n->outage_ms = now_ms;
-    n->room.outage_ms =
-        n->outage_ms != 0 && now_ms - n->outage_ms >= NOTIFIER_OUTAGE_MS ? n->outage_ms : 0;
+    n->room.outage_ms = n->outage_ms != 0 && now_ms - n->outage_ms >= NOTIFIER_OUTAGE_MS ? n->outage_ms : 0;
 }
 
 static void watch_alerts(struct notifier *n)
@@ -283,9 +283,11 @@ static int64_t rest_ms(const struct notifier *n)
         due_ms = now_ms + OUTAGE_LOOK_MS;
     if (!n->known && !n->errand.out && n->know_ms < due_ms)
         due_ms = n->know_ms;
-    for (size_t i = 0; i < n->couriers; i++)
-        if (!n->courier[i]->errand.out && n->courier[i]->look_ms < due_ms)
-            due_ms = n->courier[i]->look_ms;
+    for (size_t i = 0; i < n->couriers; i++) {
+        const struct courier *c = n->courier[i];
+        if (!c->errand.out && (!n->room.held || c->fated) && c->look_ms < due_ms)
+            due_ms = c->look_ms;
+    }
     return due_ms > now_ms ? due_ms - now_ms : 0;
 }
 

@@ -24,9 +24,10 @@ static const char *const sql[STATEMENTS] = {
                  " WHERE destination = ? AND state < 2 ORDER BY state DESC, due_ms, id",
     [GRAVEST] = "SELECT max(" GRAVITY ") FROM message_alert x JOIN alert a ON a.id = x.alert"
                 " WHERE x.message = ?",
-    [CONTENT] = "SELECT a.id, a.kind, " GRAVITY ", a.subject, a.ts_ms, a.last_ms, a.count, a.ended_ms, a.title,"
-                " a.evidence FROM message_alert x JOIN alert a ON a.id = x.alert WHERE x.message = ?"
-                " ORDER BY 3 DESC, 1 LIMIT ?",
+    [CONTENT] =
+        "SELECT a.id, a.kind, " GRAVITY ", a.subject, a.ts_ms, a.last_ms, a.count, a.ended_ms, a.title,"
+        " a.evidence FROM message_alert x JOIN alert a ON a.id = x.alert WHERE x.message = ?"
+        " ORDER BY 3 DESC, 1 LIMIT ?",
     [WAITING] = "SELECT count(*) FROM message_out WHERE state < 2",
 };
 

@@ -15,11 +15,11 @@ enum message_state { MESSAGE_GATHERS, MESSAGE_BEGUN, MESSAGE_TOLD, MESSAGE_GIVEN
 /* ------------------------------------------------------------------ changes */
 
 enum outbox_verb {
-    OUTBOX_KNOW,    /* these are all destinations there are: a new one begins at the newest alert of now; of one
-                       that is gone, open messages are given up */
-    OUTBOX_ROUTE,   /* alerts up to `upto` have been looked at; those in `alert` join the message that gathers
-                       and is due at the same time (all that has passed is the same), or a new one */
-    OUTBOX_FREEZE,  /* message: what is in it stays; it is being told */
+    OUTBOX_KNOW,  /* these are all destinations there are: a new one begins at the newest alert of now; of one
+                     that is gone, open messages are given up */
+    OUTBOX_ROUTE, /* alerts up to `upto` have been looked at; those in `alert` join the message that gathers
+                     and is due at the same time (all that has passed is the same), or a new one */
+    OUTBOX_FREEZE, /* message: what is in it stays; it is being told */
     OUTBOX_TOLD,
     OUTBOX_AGAIN,   /* failed, to be tried again at due_ms */
     OUTBOX_GIVE_UP, /* failed for good */
@@ -72,16 +72,16 @@ struct outbox_message {
     int64_t due_ms, began_ms, attempts; /* began_ms: UNKNOWN */
 };
 
-/* Calls each for the open messages of a destination, the one that is being told first, then by the time they are
- * due, until it returns true. */
+/* Calls each for the open messages of a destination, the one that is being told first, then by the time they
+ * are due, until it returns true. */
 typedef bool outbox_each(void *arg, const struct outbox_message *m);
 int outbox_messages(struct outbox_view *o, const char *destination, outbox_each *each, void *arg);
 
 /* The gravest alert in a message. */
 int outbox_severity(struct outbox_view *o, int64_t message, enum severity *out);
 
-/* What is in a message, the gravest first, then by id; *out: malloc'd, PAYLOAD_ALERTS_MAX at most, to be freed
- * with outbox_free_alerts. */
+/* What is in a message, the gravest first, then by id; *out: malloc'd, PAYLOAD_ALERTS_MAX at most, to be
+ * freed with outbox_free_alerts. */
 int outbox_message_alerts(struct outbox_view *o, int64_t message, struct told **out, size_t *count);
 void outbox_free_alerts(struct told *alert, size_t count);
 

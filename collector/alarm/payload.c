@@ -137,7 +137,8 @@ void payload_sign(const char *secret, int64_t timestamp_s, const char *body, siz
     char stamp[32];
     int n = snprintf(stamp, sizeof stamp, "%lld.", (long long)timestamp_s);
 
-    g_hmac_update(hmac, (const guchar *)stamp, n);
+    if (timestamp_s >= 0)
+        g_hmac_update(hmac, (const guchar *)stamp, n);
     for (size_t at = 0; at < len;) { /* GLib counts in signed numbers */
         size_t part = len - at < 1u << 30 ? len - at : 1u << 30;
         g_hmac_update(hmac, (const guchar *)body + at, (gssize)part);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * send.c: libcurl's multi interface carries what goes over the network; commands are processes whose files are
- * polled beside.
+ * send.c: libcurl's multi interface carries what goes over the network; commands are processes whose files
+ * are polled beside.
  */
 #include "send.h"
 
@@ -77,8 +77,8 @@ void attempt_end(struct attempt *a, enum send_fate fate, const char *fmt, ...)
 static bool write_body(struct attempt *a, const struct destination *d, const struct payload_message *m,
                        int64_t now_ms)
 {
-    a->body = d->type == DESTINATION_EMAIL ? payload_mail(m, d, now_ms, &a->len)
-                                           : payload_webhook(m, d, &a->len);
+    a->body =
+        d->type == DESTINATION_EMAIL ? payload_mail(m, d, now_ms, &a->len) : payload_webhook(m, d, &a->len);
     return a->body != NULL;
 }
 
@@ -155,9 +155,7 @@ static unsigned gather_files(struct sender *s, int bell, int64_t *wait_ms)
 
     for (size_t i = 0; i < s->count; i++) {
         const struct attempt *a = s->attempt[i];
-        int64_t left = a->ended                  ? 0
-                       : a->pid > 0 && !a->killed ? mono_left(a->deadline)
-                                                  : INT64_MAX;
+        int64_t left = a->ended ? 0 : a->pid > 0 && !a->killed ? mono_left(a->deadline) : INT64_MAX;
         n = add_file(s, n, a->pidfd);
         n = add_file(s, n, a->complaints);
         if (left < *wait_ms)

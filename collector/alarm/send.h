@@ -33,8 +33,8 @@ struct send_owner {
 struct sender;
 struct attempt;
 
-int sender_new(struct sender **out);   /* -1: no memory */
-void sender_free(struct sender *s);    /* NULL is fine; cuts what is under way, nobody is told */
+int sender_new(struct sender **out); /* -1: no memory */
+void sender_free(struct sender *s);  /* NULL is fine; cuts what is under way, nobody is told */
 
 /* Begins one. Destination and message are not looked at afterwards; owner is borrowed until its end. NULL: no
  * memory, or too many are under way. now_ms: of the day, for what carries a date. */
@@ -42,8 +42,8 @@ struct attempt *sender_start(struct sender *s, const struct destination *d, cons
                              int64_t now_ms, struct send_owner *owner);
 void sender_cut(struct sender *s, struct attempt *a); /* its owner is not told */
 
-/* Waits until something moves, bell (a file, -1: none) can be read, or wait_ms are over; then tells the owners
- * of what ended. */
+/* Waits until something moves, bell (a file, -1: none) can be read, or wait_ms are over; then tells the
+ * owners of what ended. */
 void sender_wait(struct sender *s, int bell, int64_t wait_ms);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * send_command.c: a program of the operator's, started without a shell, in a process group of its own that is
- * killed when its time is over. Its input is a file in memory, so that nobody has to write while it reads. What
- * it complains is read as it comes, and dropped but for the beginning, so that it never waits.
+ * killed when its time is over. Its input is a file in memory, so that nobody has to write while it reads.
+ * What it complains is read as it comes, and dropped but for the beginning, so that it never waits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +92,8 @@ static int spawn_for(const struct destination *d, const struct payload_message *
     char *env[] = { path, count, severity, kind, NULL };
 
     snprintf(count, sizeof count, "TOLLGATE_ALERT_COUNT=%zu", m->alerts);
-    snprintf(severity, sizeof severity, "TOLLGATE_ALERT_SEVERITY=%s", severity_name((int)m->alert[0].severity));
+    snprintf(severity, sizeof severity, "TOLLGATE_ALERT_SEVERITY=%s",
+             severity_name((int)m->alert[0].severity));
     snprintf(kind, sizeof kind, "TOLLGATE_ALERT_KIND=%s", alert_kind_name((int)m->alert[0].kind));
     if (here == NULL || (size_t)snprintf(path, sizeof path, "PATH=%s", here) >= sizeof path)
         snprintf(path, sizeof path, DEFAULT_PATH);
@@ -109,8 +110,8 @@ void command_begin(struct attempt *a, const struct destination *d, const struct 
         int rc = spawn_for(d, m, input, complaints[1], &a->pid);
         if (rc != 0) {
             a->pid = 0;
-            attempt_end(a, rc == EAGAIN || rc == ENOMEM ? SEND_FAILED : SEND_HELP,
-                        "it cannot be started: %s", strerror(rc));
+            attempt_end(a, rc == EAGAIN || rc == ENOMEM ? SEND_FAILED : SEND_HELP, "it cannot be started: %s",
+                        strerror(rc));
         }
     }
     if (input >= 0)

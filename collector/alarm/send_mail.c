@@ -51,8 +51,8 @@ void mail_begin(struct attempt *a, const struct destination *d)
     curl_easy_setopt(a->curl, CURLOPT_FORBID_REUSE, 1L); /* servers hang up on who stays without a word */
 }
 
-/* What a server refuses for good (5yz), it refuses because of who asks and whom it is for, which a person mends;
- * but of 552 and 554, which are about what was sent. */
+/* What a server refuses for good (5yz), it refuses because of who asks and whom it is for, which a person
+ * mends; but of 552 and 554, which are about what was sent. */
 void mail_judge(struct attempt *a, CURLcode rc)
 {
     enum send_fate fate = transfer_fate(rc);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * send_webhook.c: a POST. Its key goes with each attempt, so that a receiver which has taken it can tell the
- * second one from a second message; the signature is over the body as it is sent. A redirect is not followed: it
- * would lead the alerts, and their signature, wherever the receiver likes.
+ * second one from a second message; the signatures are over the body as it is sent. A redirect is not followed:
+ * it would lead the alerts, and their signature, wherever the receiver likes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,22 +10,31 @@
 #include "../base/log.h"
 #include "send_work.h"
 
+/* Ours, which says when, so that nobody can send it again later; and the one that GitHub made common, of the body
+ * alone, which what stands at the other end may already know how to check. */
+static bool add_signatures(struct attempt *a, const char *secret, int64_t now_s)
+{
+    char line[200], signature[PAYLOAD_SIGNATURE];
+
+    payload_sign(secret, now_s, a->body, a->len, signature);
+    snprintf(line, sizeof line, "X-Tollgate-Signature: t=%lld,%s", (long long)now_s, signature);
+    if (!transfer_add(&a->headers, line))
+        return false;
+    payload_sign(secret, -1, a->body, a->len, signature);
+    snprintf(line, sizeof line, "X-Hub-Signature-256: %s", signature);
+    return transfer_add(&a->headers, line);
+}
+
 static bool add_headers(struct attempt *a, const struct destination *d, const struct payload_message *m,
                         int64_t now_ms)
 {
-    char line[200], signature[PAYLOAD_SIGNATURE];
+    char line[200];
     bool ok = transfer_add(&a->headers, "Content-Type: application/json") &&
               transfer_add(&a->headers, "Expect:"); /* no round trip before a long body */
 
     snprintf(line, sizeof line, "Idempotency-Key: %s", m->key);
-    ok = ok && transfer_add(&a->headers, line);
-    snprintf(line, sizeof line, "X-Tollgate-Timestamp: %lld", (long long)(now_ms / 1000));
-    ok = ok && transfer_add(&a->headers, line);
-    if (d->secret != NULL) {
-        payload_sign(d->secret, now_ms / 1000, a->body, a->len, signature);
-        snprintf(line, sizeof line, "X-Tollgate-Signature: %s", signature);
-        ok = ok && transfer_add(&a->headers, line);
-    }
+    ok = ok && transfer_add(&a->headers, line) &&
+         (d->secret == NULL || add_signatures(a, d->secret, now_ms / 1000));
     for (unsigned i = 0; ok && i < d->headers; i++)
         ok = transfer_add(&a->headers, d->header[i]);
     return ok;
@@ -46,8 +55,8 @@ void webhook_begin(struct attempt *a, const struct destination *d, const struct 
     curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->len);
 }
 
-/* Who was not let in, or has moved, is let in again by a person, who may need a day; of what else the receiver
- * says it is our fault, nothing changes by waiting. */
+/* Who was not let in, or has moved, is let in again by a person, who may need a day; of what else the
+ * receiver says it is our fault, nothing changes by waiting. */
 static enum send_fate fate_of(long status)
 {
     if (status >= 200 && status < 300)

@@ -26,8 +26,8 @@ struct attempt {
     size_t said_len, got;
 
     /* over the network; curl NULL: none */
-    CURL *curl;                       /* owned */
-    struct curl_slist *headers, *to;  /* owned */
+    CURL *curl;                      /* owned */
+    struct curl_slist *headers, *to; /* owned */
     char detail[CURL_ERROR_SIZE];
     bool mail;
 
@@ -39,8 +39,8 @@ struct attempt {
 };
 
 /* The attempt is over. fmt: why; "" when told. */
-__attribute__((format(printf, 3, 4))) void attempt_end(struct attempt *a, enum send_fate fate, const char *fmt,
-                                                       ...);
+__attribute__((format(printf, 3, 4))) void attempt_end(struct attempt *a, enum send_fate fate,
+                                                       const char *fmt, ...);
 
 /* Each begins, or ends the attempt at once (no memory too). The message's payload is in body. */
 void webhook_begin(struct attempt *a, const struct destination *d, const struct payload_message *m,

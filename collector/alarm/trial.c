@@ -11,8 +11,8 @@ static void note(struct trial_part *p, const struct send_result *r)
     bool ok = r->fate == SEND_TOLD;
 
     json_array_append_new(p->trial->results,
-                          json_pack("{s:s, s:s, s:b, s:I, s:o}", "destination", p->name, "type", p->type, "ok",
-                                    (int)ok, "ms", (json_int_t)r->took_ms, "error",
+                          json_pack("{s:s, s:s, s:b, s:I, s:o}", "destination", p->name, "type", p->type,
+                                    "ok", (int)ok, "ms", (json_int_t)r->took_ms, "error",
                                     ok ? json_null() : json_string(r->error)));
 }
 

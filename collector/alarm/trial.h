@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * trial.h: a test alert to some destinations at once, and what came of it. Owner: who asks until it is handed to
- * the notifier's thread, that thread until it is done.
+ * trial.h: a test alert to some destinations at once, and what came of it. Owner: who asks until it is handed
+ * to the notifier's thread, that thread until it is done.
  */
 #ifndef COLLECTOR_TRIAL_H
 #define COLLECTOR_TRIAL_H

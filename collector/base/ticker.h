@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * ticker.h: a counter that others can wait on (a futex). Any thread ticks, any number wait; a tick
- * costs no system call while nobody does. A ticker may have a bell, for one thread that waits for other things
- * too (poll): each tick rings it.
+ * costs no system call while nobody does. A ticker may have a bell, for one thread that waits for other
+ * things too (poll): each tick rings it.
  */
 #ifndef COLLECTOR_TICKER_H
 #define COLLECTOR_TICKER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * outbox.c: what the notifier has looked at (destination.upto) and what became of it stand in one transaction, so
- * an alert is in exactly one message of a destination, whenever a kill comes.
+ * outbox.c: what the notifier has looked at (destination.upto) and what became of it stand in one
+ * transaction, so an alert is in exactly one message of a destination, whenever a kill comes.
  */
 #include "outbox.h"
 
@@ -47,14 +47,14 @@ static int prepare_messages(struct outbox *o)
                             &o->make)) != 0 ||
         (rc = store_prepare(s, "INSERT INTO message_alert VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                             &o->join)) != 0 ||
-        (rc = store_prepare(s,
-                            "UPDATE message_out SET state = 1, began_ms = ?2 WHERE id = ?1 AND state = 0",
+        (rc = store_prepare(s, "UPDATE message_out SET state = 1, began_ms = ?2 WHERE id = ?1 AND state = 0",
                             &o->freeze)) != 0)
         return rc;
-    return store_prepare(s,
-                         "UPDATE message_out SET state = ?2, attempts = max(attempts, ?3),"
-                         " due_ms = ifnull(?4, due_ms), ended_ms = ?5, error = ?6 WHERE id = ?1 AND state < 2",
-                         &o->end);
+    return store_prepare(
+        s,
+        "UPDATE message_out SET state = ?2, attempts = max(attempts, ?3),"
+        " due_ms = ifnull(?4, due_ms), ended_ms = ?5, error = ?6 WHERE id = ?1 AND state < 2",
+        &o->end);
 }
 
 int outbox_init(struct outbox *o, struct store *store)
@@ -122,7 +122,8 @@ static int know(struct outbox *o, const struct outbox_change *c)
 
 /* ----------------------------------------------------------------- messages */
 
-/* One of a destination that gathers: those of one due time follow each other in a change more often than not. */
+/* One of a destination that gathers: those of one due time follow each other in a change more often than not.
+ */
 struct gathering {
     int64_t id, due_ms, alerts; /* id 0: none yet */
 };
@@ -208,7 +209,7 @@ static int end(struct outbox *o, const struct outbox_change *c)
     sqlite3_clear_bindings(stmt);
     sqlite3_bind_int64(stmt, 1, c->message);
     sqlite3_bind_int(stmt, 2,
-                     again                      ? (int)MESSAGE_BEGUN
+                     again                    ? (int)MESSAGE_BEGUN
                      : c->verb == OUTBOX_TOLD ? (int)MESSAGE_TOLD
                                               : (int)MESSAGE_GIVEN_UP);
     sqlite3_bind_int64(stmt, 3, c->attempts);

@@ -205,6 +205,8 @@ static void a_signature_is_what_openssl_makes(void **state)
     (void)state;
     payload_sign("s3cret", 1763755200, "{\"a\":1}", 7, out);
     assert_string_equal(out, "sha256=c331414255e70a5bfe6e1573959d0077ecc3d5c644c5822b7f97f9656df20a2c");
+    payload_sign("s3cret", -1, "{\"a\":1}", 7, out); /* printf '{"a":1}' | ... */
+    assert_string_equal(out, "sha256=5910e62016ef5034272c926c27071992a465c2335cecf41851bda071577f4f6d");
     payload_sign("k", 0, "", 0, out);
     assert_string_equal(out, "sha256=6b4a4b8b3c40f1e8f53a3d36682e5f99f7ad2ac1df1c93dfe336f329167641e7");
     /* the key is longer than a block, and the body is not a text */
