@@ -144,9 +144,9 @@ def calm_day(start_ms, seed=1):
 
 # ----------------------------------------------------------------------- loops
 def _begin(g, agent, session, calls=12):
-    """A session as it always was, until then: the time."""
+    """A session as it always was, until then: the time, 75 s later."""
     s = Session(g, agent, session)
-    return s, s.turn(g.start_ms, calls) + 5_000
+    return s, s.turn(g.start_ms, calls) + 75_000
 
 
 def retry_storm(start_ms, seed=2):

@@ -33,7 +33,7 @@ def post(c, events):
 def replayed(lab):
     """Each history on a day of its own in one real collector: what the default rules say of it. {title: (events,
     {(rule, look): its first finding with times and subjects}, what --json says)}"""
-    c = lab.collector(limits={"past_days": 60})
+    c = lab.collector(time={"past_days": 60})
     today = int(time.time() * 1000) // DAY_MS * DAY_MS
     made, out = {}, {}
     for n, (title, make) in enumerate(histories.HISTORIES.items()):
@@ -62,7 +62,7 @@ def test_histories_are_recognised_and_a_calm_day_is_not():
         c, out = replayed(lab)
         events, rules, _ = out["a calm day"]
         assert len(events) >= 20000 and len({e["agent_id"] for e in events}) == 6
-        assert histories.peak(events, "session_id") >= 30 and histories.peak(events, "agent_id") >= 150
+        assert histories.peak(events, "session_id") >= 30 and histories.peak(events, "agent_id") >= 100
         assert rules == {}, rules
 
         def check(title, **first):
@@ -90,14 +90,14 @@ def test_histories_are_recognised_and_a_calm_day_is_not():
         # The same in words, with rules of one's own.
         path = lab.path("rules.yaml")
         with open(path, "w", encoding="utf-8") as f:
-            f.write("runaway:\n  - rule: calls_per_minute\n    limit: { session: 30, agent: 150 }\n    scope: { agent: coder }\n"
+            f.write("runaway:\n  - rule: calls_per_minute\n    limit: { session: 30, agent: 100 }\n    scope: { agent: coder }\n"
                     "  - { rule: identical_errors, on: false }\n")
         text = tollgate(lab, "runaway", "replay", c.database, "-c", path, "--from", "-60d", "--verbose")
         assert "identical_errors" not in text and " calls within " in text, text
         said = json.loads(tollgate(lab, "runaway", "replay", c.database, "-c", path, "--from", "-60d", "--json"))
         assert sorted(r["look"] for r in said["rules"] if r["rule"] == "calls_per_minute") == ["agent", "session"]
         firsts = {r["look"]: r["first"] for r in said["rules"] if r["rule"] == "calls_per_minute"}
-        assert firsts["agent"]["name"] == "coder" and firsts["agent"]["calls"] == 151, firsts
+        assert firsts["agent"]["name"] == "coder" and firsts["agent"]["calls"] == 101, firsts
         assert tollgate(lab, "runaway", "replay", c.database, "--from", "-60d", "--to", "-50d").endswith(" 0 calls, 0 findings.\n")
         assert "wants" not in tollgate(lab, "runaway", "replay", c.database, "--from", "soon", status=2)
 
