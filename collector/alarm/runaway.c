@@ -170,6 +170,7 @@ static void read_names(struct looking *l, struct known_names *k)
                                .trigger = n->trigger,
                                .end = end_by_status(n->status, n->error_type),
                                .set = set,
+                               .sum = n->sum,
                                .agent = place_of(l->r, LOOK_AGENT, n->who.text[SUBJECT_agent_id], &fresh) };
     if (n->error_type.len > 0) {
         k->error = seen_hash(LOOKS, n->error_type);

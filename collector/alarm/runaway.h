@@ -39,6 +39,7 @@ struct runaway_names {
     struct subject who; /* agent, session, root session, and what scopes look at */
     struct slice parent_session, error_type;
     uint8_t status, trigger; /* enum event_status, codes of event.def; 0: unknown */
+    bool sum;                /* of several calls (a run or a turn): its size says nothing of one */
 };
 
 /* A call. Numbers are UNKNOWN where nobody told them. Names are asked for only when they are not remembered:
@@ -59,10 +60,10 @@ struct runaway_call {
 struct runaway_finding {
     const struct runaway_rule *rule;
     enum runaway_look look;
-    struct slice name;    /* of the session, root session or agent */
-    struct slice session; /* of the call that broke it; at NULL: unknown */
-    int64_t value, limit; /* in the rule's unit */
-    int64_t calls;        /* of those that break it, up to this one */
+    struct slice name;                 /* of the session, root session or agent */
+    const struct runaway_names *names; /* of the call that broke it */
+    int64_t value, limit;              /* in the rule's unit */
+    int64_t calls;                     /* of those that break it, up to this one */
     int64_t first_ms, last_ms, row;
     const char *error; /* the type of the subject's last error; "": none */
     int64_t error_http_status;

@@ -216,7 +216,7 @@ static void count_rates(struct looking *l, struct seen *s, enum runaway_look loo
     weigh(l, RUNAWAY_calls_per_minute, (int64_t)s->minute.calls);
     weigh(l, RUNAWAY_tokens_per_minute, (int64_t)s->minute.tokens);
     weigh(l, RUNAWAY_tool_calls_per_minute, (int64_t)s->minute.tool_calls);
-    if (look != LOOK_SESSION)
+    if (look != LOOK_SESSION || l->known->sum)
         return;
     minute_more(&s->minute.growth, &slot->growth, grow(l, s));
     weigh(l, RUNAWAY_context_growth, (int64_t)s->minute.growth);
@@ -239,7 +239,7 @@ void runaway_count(struct looking *l, enum runaway_look look)
     if (l->end != END_UNKNOWN)
         count_end(l, s, at);
     count_compaction(l, s, look == LOOK_SESSION || (look == LOOK_AGENT && session == SEEN_NONE));
-    if (look == LOOK_SESSION)
+    if (look == LOOK_SESSION && !l->known->sum)
         count_outlier(l, s);
     if (look != LOOK_AGENT && session != SEEN_NONE)
         weigh(l, RUNAWAY_subagent_depth, l->r->seen.all[session].depth);

@@ -156,7 +156,7 @@ static int tell(struct looking *l, enum runaway_look look, int kind)
     r->finding = (struct runaway_finding){ .rule = r->rule[l->set->rule[kind]],
                                            .look = look,
                                            .name = name_of(l, look),
-                                           .session = l->names.who.text[SUBJECT_session_id],
+                                           .names = &l->names,
                                            .value = l->value[kind],
                                            .limit = l->limit[kind],
                                            .row = l->call->row,

@@ -84,7 +84,7 @@ static inline int64_t minute_first_ms(const struct minute *m, const struct minut
 
 /* Ten minutes of something that is counted one by one. */
 struct ten {
-    int64_t at;
+    int64_t at, first_ms; /* first_ms: of the first that is counted, or that was counted before it */
     uint32_t sum;
     uint16_t slot[WINDOW_SLOTS];
 };
@@ -115,17 +115,20 @@ static inline void ten_add(struct ten *t, int64_t ts_ms)
     ten_roll(t, ts_ms);
     if (bucket <= t->at - WINDOW_SLOTS || *slot == UINT16_MAX)
         return;
+    if (t->sum == 0)
+        t->first_ms = ts_ms;
     (*slot)++;
     t->sum++;
 }
 
-/* The start of the first bucket that has one. */
+/* When the first was; where others went out of the window before it, the start of its bucket. */
 static inline int64_t ten_first_ms(const struct ten *t)
 {
-    for (int64_t i = t->at - WINDOW_SLOTS + 1; i <= t->at; i++)
-        if (i >= 0 && t->slot[i % WINDOW_SLOTS] > 0)
-            return i * WINDOW_TEN_MS;
-    return t->at * WINDOW_TEN_MS;
+    int64_t i = t->at - WINDOW_SLOTS + 1;
+
+    while (i < t->at && (i < 0 || t->slot[i % WINDOW_SLOTS] == 0))
+        i++;
+    return i * WINDOW_TEN_MS > t->first_ms ? i * WINDOW_TEN_MS : t->first_ms;
 }
 
 #endif

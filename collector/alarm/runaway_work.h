@@ -22,6 +22,7 @@ struct known_names {
     uint8_t status, trigger;
     uint8_t end;            /* enum call_end, as far as the names say it */
     bool overflow, payment; /* its error's name says so */
+    bool sum;
     struct seen_place agent;
     uint64_t error; /* hash of its error's name */
     uint32_t set;   /* of rules */

@@ -201,6 +201,8 @@ int command_resume(int argc, char **argv);
 int command_pauses(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_audit(int argc, char **argv);
+int command_runaway(int argc, char **argv);
+int command_runaway_replay(int argc, char **argv); /* tollgate runaway replay */
 int command_prices(int argc, char **argv);
 int command_price(int argc, char **argv);
 int command_reprice(int argc, char **argv);

@@ -35,6 +35,8 @@ static const char help[] =
     "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
     "  check              what would be said to a call now\n"
     "  audit              who changed what\n"
+    "  runaway            the rules by which loops are recognised; runaway replay: what they would have\n"
+    "                     said of the calls that are stored\n"
     "  prices             the price list; price explain MODEL: what a call costs, line by line\n"
     "  reprice            prices stored calls again, by the list of now\n"
     "\n"
@@ -79,6 +81,7 @@ static const struct {
     { "pauses", command_pauses },
     { "check", command_check },
     { "audit", command_audit },
+    { "runaway", command_runaway },
     { "prices", command_prices },
     { "price", command_price },
     { "reprice", command_reprice },

@@ -22,7 +22,9 @@ struct ledger_file {
     size_t budget_count;
     struct policy **policies;
     size_t policy_count;
-    const struct price_list *prices; /* borrowed as the policies are */
+    const struct price_list *prices;     /* borrowed as the policies are */
+    struct runaway_rule *const *runaway; /* borrowed likewise; for runaways.h */
+    size_t runaway_count;
 };
 int ledger_put_file(struct ledger *l, const struct ledger_file *file);
 
