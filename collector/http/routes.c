@@ -21,6 +21,7 @@ static const char *const explain_params[] = { "key", "limit", NULL };
 static const char *const limit_params[] = { "limit", NULL };
 static const char *const all_params[] = { "all", NULL };
 static const char *const resume_params[] = { "field", "value", NULL };
+static const char *const forecast_params[] = { "budget", "limit", NULL };
 static const char *const audit_params[] = { "limit", "before", NULL };
 
 #define GET(x)    [METHOD_GET] = (x)
@@ -81,6 +82,7 @@ static const struct route routes[] = {
       .run = { GET(take_govern), POST(take_govern), DELETE(take_govern) } },
     { .path = "/v1/pauses/{id}", .run = { DELETE(take_govern) } },
     { .path = "/v1/reprice", .run = { GET(take_govern), POST(take_govern) } },
+    { .path = "/v1/forecast", .params = { GET(forecast_params) }, .run = { GET(take_govern) } },
     { .path = "/v1/audit", .params = { GET(audit_params) }, .run = { GET(take_govern) } },
     { .path = "/healthz", .open = true, .run = { GET(show_health) } },
     { .path = "/readyz", .run = { GET(show_ready) } },
@@ -90,17 +92,34 @@ static const struct route routes[] = {
 #define ROUTES (sizeof routes / sizeof *routes)
 _Static_assert(ROUTES < METRICS_ROUTES, "no room to count every route");
 
-const char *route_names[METRICS_ROUTES] = {
-    "/v1/usage",          "/v1/events",      "/v1/sessions",
-    "/v1/sessions/{id}",  "/v1/agents",      "/v1/models",
-    "/v1/stream",         "/v1/budgets",     "/v1/budgets/{name}/explain",
-    "/v1/budgets/{name}", "/v1/policies",    "/v1/check",
-    "/v1/admit",          "/v1/settle",      "/v1/renew",
-    "/v1/reservations",   "/v1/allowances",  "/v1/allowances/{id}",
-    "/v1/pauses",         "/v1/pauses/{id}", "/v1/reprice",
-    "/v1/audit",          "/healthz",        "/readyz",
-    "/version",           "/metrics",        [METRICS_ROUTES - 1] = "other"
-};
+const char *route_names[METRICS_ROUTES] = { "/v1/usage",
+                                            "/v1/events",
+                                            "/v1/sessions",
+                                            "/v1/sessions/{id}",
+                                            "/v1/agents",
+                                            "/v1/models",
+                                            "/v1/stream",
+                                            "/v1/budgets",
+                                            "/v1/budgets/{name}/explain",
+                                            "/v1/budgets/{name}",
+                                            "/v1/policies",
+                                            "/v1/check",
+                                            "/v1/admit",
+                                            "/v1/settle",
+                                            "/v1/renew",
+                                            "/v1/reservations",
+                                            "/v1/allowances",
+                                            "/v1/allowances/{id}",
+                                            "/v1/pauses",
+                                            "/v1/pauses/{id}",
+                                            "/v1/reprice",
+                                            "/v1/forecast",
+                                            "/v1/audit",
+                                            "/healthz",
+                                            "/readyz",
+                                            "/version",
+                                            "/metrics",
+                                            [METRICS_ROUTES - 1] = "other" };
 
 static const char *const method_names[METHODS] = { "GET", "POST", "PUT", "DELETE" };
 

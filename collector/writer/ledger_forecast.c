@@ -283,6 +283,11 @@ void ledger_forecast(const struct ledger *l, const struct account *c, struct for
     if (in.start_ms > c->start_ms)
         in.curve = NULL; /* it tells of whole windows */
     forecast_make(&in, out);
+    if (b->counted)
+        return;
+    out->projected = out->exhausted_ms = UNKNOWN;
+    out->basis = FORECAST_COUNTING;
+    out->over = out->alarm = false;
 }
 
 /* Of a sliding window, which has no beginning: once in each stretch of its length. */

@@ -28,6 +28,7 @@ static const struct {
     { "pauses", office_pauses },
     { "resume", office_resume },
     { "audit", office_audit },
+    { "forecast", office_forecast },
 };
 
 /* ------------------------------------------------------------------ answering */
