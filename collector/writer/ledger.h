@@ -55,7 +55,7 @@ struct ledger_match;
 struct ledger_foresight {
     bool recalled;                   /* the paces are those of the last hour of the log */
     int64_t began_ms, due_ms;        /* of the round; when a look is due */
-    uint32_t at;                     /* the account that is next */
+    uint32_t at, saved;              /* the account that is next; curves written in this slice */
     sqlite3_stmt *load, *save, *sum; /* the store's */
 };
 

@@ -150,7 +150,8 @@ GOOD = {"from": "-1h", "to": "now", "bucket": "15m", "group_by": "agent_id,model
 BAD = {"from": "yesterday", "to": "-1y", "bucket": "90s", "group_by": "agnt", "limit": "0", "wait": "2h", "after": "7",
        "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine", "cells": "0", "before": "-1"}
 NEEDS = {"wait": {"order": "asc"}}
-GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95"}
+GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95",
+           ("/v1/forecast", "budget"): "daily-research"}
 ENDLESS = {"/v1/stream"}  # test_stream.py reads what comes
 
 
