@@ -194,6 +194,7 @@ int command_status(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_budgets(int argc, char **argv);
 int command_budget(int argc, char **argv);
+int command_burn(int argc, char **argv);
 int command_allow(int argc, char **argv);
 int command_allowances(int argc, char **argv);
 int command_pause(int argc, char **argv);

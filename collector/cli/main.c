@@ -31,6 +31,8 @@ static const char help[] =
     "  budgets            what is spent, reserved and left, and when it opens again; simulate FILE:\n"
     "                     what other budgets would have blocked\n"
     "  budget             explains one budget, call by call; sets and deletes budgets\n"
+    "  burn               how fast each budget is spent, what it will come to, and when it is gone;\n"
+    "                     --replay: how far that would have been off on your own history\n"
     "  allow              raises a budget for a while; allowances: which raises there are\n"
     "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
     "  check              what would be said to a call now\n"
@@ -52,6 +54,7 @@ static const char help[] =
     "  tollgate usage --by agent,model --from -24h\n"
     "  tollgate sessions --order=-tokens --limit 10\n"
     "  tollgate budgets\n"
+    "  tollgate burn\n"
     "  tollgate allow daily-research +5usd --for 2h --reason \"the release\"\n";
 
 static const struct {
@@ -74,6 +77,7 @@ static const struct {
     /* governing */
     { "budgets", command_budgets },
     { "budget", command_budget },
+    { "burn", command_burn },
     { "allow", command_allow },
     { "allowances", command_allowances },
     { "pause", command_pause },

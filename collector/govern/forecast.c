@@ -129,7 +129,7 @@ void forecast_make(const struct forecast_input *in, struct forecast *out)
 
 const char *forecast_basis_name(int basis)
 {
-    static const char *const names[] = { "curve", "rate", "no_calls", "too_young" };
+    static const char *const names[] = { "curve", "rate", "no_calls", "too_young", "counting" };
 
     return basis >= 0 && (size_t)basis < sizeof names / sizeof *names ? names[basis] : NULL;
 }

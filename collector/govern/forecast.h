@@ -46,7 +46,8 @@ enum forecast_basis {
     FORECAST_RATE,
     /* nothing is projected, because */
     FORECAST_NO_CALLS, /* none has come in this window */
-    FORECAST_TOO_YOUNG /* too little of the window is over, or its pace is not known yet */
+    FORECAST_TOO_YOUNG, /* too little of the window is over, or its pace is not known yet */
+    FORECAST_COUNTING   /* what was before the budget is still being added: whoever has it says so */
 };
 
 /* An account as it stands. */
@@ -73,7 +74,7 @@ struct forecast {
 
 void forecast_make(const struct forecast_input *in, struct forecast *out);
 
-/* "curve", "rate", "no_calls", "too_young". */
+/* "curve", "rate", "no_calls", "too_young", "counting". */
 const char *forecast_basis_name(int basis);
 
 #endif

@@ -24,6 +24,7 @@ static const char *const resume_params[] = { "field", "value", NULL };
 static const char *const alerts_params[] = { "from",  "to",    "kind",  "severity", "state", "budget",
                                              "limit", "after", "order", "format",   NULL };
 static const char *const alerts_stream_params[] = { "kind", "severity", "budget", "after", NULL };
+static const char *const forecast_params[] = { "budget", "limit", NULL };
 static const char *const audit_params[] = { "limit", "before", NULL };
 
 #define GET(x)    [METHOD_GET] = (x)
@@ -98,6 +99,7 @@ static const struct route routes[] = {
       .run = { GET(take_govern), POST(take_govern), DELETE(take_govern) } },
     { .path = "/v1/pauses/{id}", .run = { DELETE(take_govern) } },
     { .path = "/v1/reprice", .run = { GET(take_govern), POST(take_govern) } },
+    { .path = "/v1/forecast", .params = { GET(forecast_params) }, .run = { GET(take_govern) } },
     { .path = "/v1/audit", .params = { GET(audit_params) }, .run = { GET(take_govern) } },
     { .path = "/healthz", .open = true, .run = { GET(show_health) } },
     { .path = "/readyz", .run = { GET(show_ready) } },
@@ -134,6 +136,7 @@ const char *route_names[METRICS_ROUTES] = {
     "/v1/pauses",
     "/v1/pauses/{id}",
     "/v1/reprice",
+    "/v1/forecast",
     "/v1/audit",
     "/healthz",
     "/readyz",

@@ -143,6 +143,7 @@ static const struct operation operations[] = {
       .members = author_members },
     { .path = "/v1/reprice", .method = METHOD_GET, .op = "repricing" },
     { .path = "/v1/reprice", .method = METHOD_POST, .op = "reprice", .members = reprice_members },
+    { .path = "/v1/forecast", .method = METHOD_GET, .op = "forecast" },
     { .path = "/v1/audit", .method = METHOD_GET, .op = "audit" },
     { .path = "/v1/alerts/{id}/ack",
       .method = METHOD_POST,

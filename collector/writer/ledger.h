@@ -67,7 +67,7 @@ typedef int ledger_denied(void *arg, const struct order *o, int64_t now_ms);
 struct ledger_foresight {
     bool recalled;                   /* the paces are those of the last hour of the log */
     int64_t began_ms, due_ms;        /* of the round; when a look is due */
-    uint32_t at;                     /* the account that is next */
+    uint32_t at, saved;              /* the account that is next; curves written in this slice */
     sqlite3_stmt *load, *save, *sum; /* the store's */
 };
 

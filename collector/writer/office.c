@@ -29,6 +29,7 @@ static const struct {
     { "resume", office_resume },
     { "audit", office_audit },
     { "ack", office_ack },
+    { "forecast", office_forecast },
 };
 
 /* ------------------------------------------------------------------ answering */

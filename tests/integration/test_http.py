@@ -152,7 +152,7 @@ BAD = {"from": "yesterday", "to": "-1y", "bucket": "90s", "group_by": "agnt", "l
        "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine", "cells": "0", "before": "-1", "kind": "nonsense", "state": "gone"}
 NEEDS = {"wait": {"order": "asc"}}
 GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95",
-           ("/v1/alerts", "after"): "a1.1", ("/v1/alerts/stream", "after"): "end"}
+           ("/v1/alerts", "after"): "a1.1", ("/v1/alerts/stream", "after"): "end", ("/v1/forecast", "budget"): "daily-research"}
 BAD_AT = {("/v1/alerts/stream", "after"): "a7"}
 ENDLESS = {"/v1/stream", "/v1/alerts/stream"}  # test_stream.py and test_alerts_api.py read what comes
 
