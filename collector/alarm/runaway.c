@@ -10,7 +10,7 @@
 #include "runaway_work.h"
 
 #define NAMES_KNOWN    8192 /* powers of two */
-#define SESSIONS_KNOWN 16384
+#define SESSIONS_KNOWN 8192
 
 int runaway_new(struct runaway **out)
 {
@@ -322,7 +322,6 @@ int runaway_look_at(struct runaway *r, const struct runaway_call *c, bool quiet,
     l.asked = l.compacts = false;
     l.told = 0;
     l.bucket = window_bucket(c->ts_ms, WINDOW_MINUTE_MS);
-    l.after_ms = c->ts_ms > 0 ? (uint16_t)(c->ts_ms - l.bucket * WINDOW_MINUTE_MS) : 0;
     l.found = found;
     l.arg = arg;
     for (int look = 0; look < LOOKS; look++)

@@ -25,7 +25,7 @@
 
 #include "runaway_rule.h"
 
-#define RUNAWAY_SUBJECTS        16384
+#define RUNAWAY_SUBJECTS        4096 /* half a KiB each */
 #define RUNAWAY_LATE_MS         ((int64_t)5 * 60 * 1000)
 #define RUNAWAY_PAUSE_MS        ((int64_t)15 * 60 * 1000) /* without a call: the sitting has ended */
 #define RUNAWAY_OUTLIER_AFTER   10                        /* calls of the session */

@@ -57,13 +57,16 @@ void names_of_error(struct slice error_type, bool *overflow, bool *payment)
 
 /* ------------------------------------------------------------------ in a row */
 
-static void keep_error(struct looking *l, uint32_t at)
+static void keep_error(struct looking *l, uint64_t error)
 {
-    struct seen_error *e = &l->r->seen.error[at];
+    struct seen_error *e = &l->r->seen.errors[error & (ERRORS_KEPT - 1)];
     struct slice type = { NULL, 0 };
 
+    if (e->error == error)
+        return;
     if (looking_ask(l) == 0)
         type = l->names.error_type;
+    e->error = error;
     size_t n = type.len < sizeof e->type - 1 ? type.len : sizeof e->type - 1;
     if (n > 0)
         memcpy(e->type, type.at, n);
@@ -72,16 +75,18 @@ static void keep_error(struct looking *l, uint32_t at)
         (int16_t)(l->call->http_status > 0 && l->call->http_status < 1000 ? l->call->http_status : UNKNOWN);
 }
 
-static void fail(struct looking *l, struct seen *s, uint32_t at)
+static void fail(struct looking *l, struct seen *s)
 {
     uint64_t error = l->known->error + (uint64_t)(l->call->http_status + 1) * 0x9e3779b97f4a7c15ULL +
                      (uint64_t)l->known->status;
 
+    error ^= error >> 32;
+    error = error != 0 ? error : 1;
     if (s->errors == 0 || s->error != error) {
         s->error = error;
         s->errors = 0;
         s->error_first_ms = l->call->ts_ms;
-        keep_error(l, at);
+        keep_error(l, error);
     }
     s->errors += s->errors < UINT32_MAX;
     weigh(l, RUNAWAY_identical_errors, s->errors);
@@ -94,7 +99,7 @@ static bool is_payment(const struct looking *l)
     return http == 402 || http == 429 || (http == UNKNOWN && l->known->payment);
 }
 
-static void count_end(struct looking *l, struct seen *s, uint32_t at)
+static void count_end(struct looking *l, struct seen *s)
 {
     if (l->end == END_WELL) {
         s->errors = 0;
@@ -103,7 +108,7 @@ static void count_end(struct looking *l, struct seen *s, uint32_t at)
     }
     if (l->end != END_FAILED)
         return;
-    fail(l, s, at);
+    fail(l, s);
     if (!is_payment(l))
         return;
     ten_add(&s->payment, l->call->ts_ms);
@@ -154,32 +159,26 @@ static int64_t grow(const struct looking *l, struct seen *s)
     return most != UNKNOWN ? prompt - most : 0;
 }
 
-/* The mean of the calls before it; a call below the floor is none, whatever the mean. */
-static int64_t times_mean(int64_t n, int64_t floor, int64_t *sum, uint32_t *calls)
-{
-    int64_t times = *calls >= RUNAWAY_OUTLIER_AFTER && n >= floor && *sum > 0
-                        ? (int64_t)((__int128)n * *calls / *sum)
-                        : UNKNOWN;
-
-    if (*sum < INT64_MAX / 2 && *calls < UINT32_MAX) {
-        *sum += n;
-        ++*calls;
-    }
-    return times;
-}
-
+/* Of the mean of the calls before it; by tokens as soon as one tells them. A call below the floor is none,
+ * whatever the mean. */
 static void count_outlier(struct looking *l, struct seen *s)
 {
-    const struct runaway_call *c = l->call;
-    int64_t times = UNKNOWN;
+    bool by_cost = l->call->tokens < 0;
+    int64_t n = by_cost ? l->call->cost_nanousd : l->call->tokens;
+    int64_t floor = by_cost ? RUNAWAY_OUTLIER_NANOUSD : RUNAWAY_OUTLIER_TOKENS;
 
-    if (c->tokens >= 0)
-        times = times_mean(c->tokens, RUNAWAY_OUTLIER_TOKENS, &s->tokens_sum, &s->tokens_calls);
-    else if (c->cost_nanousd >= 0)
-        times = times_mean(c->cost_nanousd, RUNAWAY_OUTLIER_NANOUSD, &s->cost_sum, &s->cost_calls);
-    if (times == UNKNOWN)
+    if (n < 0 || (by_cost && !s->by_cost && s->mean_calls > 0))
         return;
-    weigh(l, RUNAWAY_outlier_call, times);
+    if (by_cost != s->by_cost) {
+        s->by_cost = by_cost;
+        s->mean_sum = s->mean_calls = 0;
+    }
+    if (s->mean_calls >= RUNAWAY_OUTLIER_AFTER && n >= floor && s->mean_sum > 0)
+        weigh(l, RUNAWAY_outlier_call, (int64_t)((__int128)n * s->mean_calls / s->mean_sum));
+    if (s->mean_sum < INT64_MAX / 2 && s->mean_calls < UINT32_MAX) {
+        s->mean_sum += n;
+        s->mean_calls++;
+    }
 }
 
 /* --------------------------------------------------------------------- times */
@@ -208,24 +207,24 @@ static void count_rates(struct looking *l, struct seen *s, enum runaway_look loo
 
     if (slot == NULL)
         return;
-    if (slot->calls == 0)
-        s->first_ms[slot - s->slot] = l->after_ms;
-    minute_more(&s->minute.calls, &slot->calls, 1);
-    minute_more(&s->minute.tokens, &slot->tokens, c->tokens);
-    minute_more(&s->minute.tool_calls, &slot->tool_calls, c->tool_calls);
-    weigh(l, RUNAWAY_calls_per_minute, (int64_t)s->minute.calls);
+    if (s->minute.calls == 0 || c->ts_ms < s->minute.first_ms)
+        s->minute.first_ms = c->ts_ms;
+    minute_few(&s->minute.calls, &slot->calls, 1);
+    minute_few(&s->minute.tool_calls, &slot->tool_calls, c->tool_calls);
+    minute_many(&s->minute.tokens, &slot->tokens, c->tokens);
+    weigh(l, RUNAWAY_calls_per_minute, s->minute.calls);
     weigh(l, RUNAWAY_tokens_per_minute, (int64_t)s->minute.tokens);
-    weigh(l, RUNAWAY_tool_calls_per_minute, (int64_t)s->minute.tool_calls);
+    weigh(l, RUNAWAY_tool_calls_per_minute, s->minute.tool_calls);
     if (look != LOOK_SESSION || l->known->sum)
         return;
-    minute_more(&s->minute.growth, &slot->growth, grow(l, s));
+    minute_many(&s->minute.growth, &slot->growth, grow(l, s));
     weigh(l, RUNAWAY_context_growth, (int64_t)s->minute.growth);
 }
 
 void runaway_count(struct looking *l, enum runaway_look look)
 {
-    uint32_t at = l->at[look], session = l->at[LOOK_SESSION];
-    struct seen *s = &l->r->seen.all[at];
+    uint32_t session = l->at[LOOK_SESSION];
+    struct seen *s = &l->r->seen.all[l->at[look]];
     int64_t ts_ms = l->call->ts_ms;
 
     l->limit =
@@ -237,7 +236,7 @@ void runaway_count(struct looking *l, enum runaway_look look)
     count_sitting(l, s);
     count_rates(l, s, look);
     if (l->end != END_UNKNOWN)
-        count_end(l, s, at);
+        count_end(l, s);
     count_compaction(l, s, look == LOOK_SESSION || (look == LOOK_AGENT && session == SEEN_NONE));
     if (look == LOOK_SESSION && !l->known->sum)
         count_outlier(l, s);

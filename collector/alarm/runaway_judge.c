@@ -15,10 +15,8 @@
 
 static void measure(const struct looking *l, const struct seen *s, struct runaway_finding *f)
 {
-    int64_t bucket_ms = minute_first_ms(&s->minute, s->slot);
-
-    f->first_ms = bucket_ms + s->first_ms[bucket_ms / WINDOW_MINUTE_MS % WINDOW_SLOTS];
-    f->calls = (int64_t)s->minute.calls;
+    f->first_ms = minute_first_ms(&s->minute, s->slot);
+    f->calls = s->minute.calls;
     switch (f->rule->kind) {
     case RUNAWAY_identical_errors:
         f->first_ms = s->error_first_ms;
@@ -34,7 +32,7 @@ static void measure(const struct looking *l, const struct seen *s, struct runawa
         break;
     case RUNAWAY_outlier_call:
         f->first_ms = l->call->ts_ms;
-        f->calls = l->call->tokens >= 0 ? s->tokens_calls : s->cost_calls;
+        f->calls = s->mean_calls;
         break;
     case RUNAWAY_session_duration:
         f->first_ms = s->since_ms;
@@ -131,6 +129,17 @@ static void set_text(const struct looking *l, struct runaway_finding *f)
     line_text(&line, what);
 }
 
+/* The last one, if it is still known what it is called. */
+static void put_error(const struct runaway *r, const struct seen *s, struct runaway_finding *f)
+{
+    const struct seen_error *e = &r->seen.errors[s->error & (ERRORS_KEPT - 1)];
+
+    if (s->error == 0 || e->error != s->error)
+        return;
+    f->error = e->type;
+    f->error_http_status = e->http_status;
+}
+
 static struct slice name_of(const struct looking *l, enum runaway_look look)
 {
     const struct slice *text = l->names.who.text;
@@ -160,8 +169,9 @@ static int tell(struct looking *l, enum runaway_look look, int kind)
                                            .value = l->value[kind],
                                            .limit = l->limit[kind],
                                            .row = l->call->row,
-                                           .error = r->seen.error[at].type,
-                                           .error_http_status = r->seen.error[at].http_status };
+                                           .error = "",
+                                           .error_http_status = UNKNOWN };
+    put_error(r, &r->seen.all[at], &r->finding);
     measure(l, &r->seen.all[at], &r->finding);
     set_text(l, &r->finding);
     return l->found(l->arg, &r->finding);

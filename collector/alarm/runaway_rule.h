@@ -31,11 +31,11 @@ enum runaway_look { LOOK_SESSION, LOOK_ROOT_SESSION, LOOK_AGENT, LOOKS };
  * and an agent, what it may look at, what it looks at by default, unit of the limit.
  */
 #define RUNAWAY_KINDS(X)                                                                                     \
-    X(calls_per_minute,      120, 1000000,            2, 4, LOOKS_ALL,  LOOKS_ALL,  "calls a minute")        \
+    X(calls_per_minute,      120, 900000,            2, 4, LOOKS_ALL,  LOOKS_ALL,  "calls a minute")        \
     X(tokens_per_minute, 8000000, RUNAWAY_TOKENS_MAX, 2, 4, LOOKS_ALL,  LOOKS_ALL,  "tokens a minute")       \
     X(context_growth,     400000, RUNAWAY_TOKENS_MAX, 1, 1, LOOKS_ONE,  LOOKS_ONE,                           \
       "tokens a minute by which the prompt grows beyond its largest")                                        \
-    X(tool_calls_per_minute, 120, 1000000,            2, 4, LOOKS_ALL,  LOOKS_ALL,  "tool calls a minute")   \
+    X(tool_calls_per_minute, 120, 900000,            2, 4, LOOKS_ALL,  LOOKS_ALL,  "tool calls a minute")   \
     X(identical_errors,       10, 1000000,            2, 4, LOOKS_ALL,  LOOKS_ALL,                           \
       "calls in a row that ended in the same error")                                                         \
     X(payment_retries,        10, 60000,              2, 4, LOOKS_ALL,  LOOKS_ALL,                           \

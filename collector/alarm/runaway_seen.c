@@ -11,7 +11,7 @@
 int seen_table_init(struct seen_table *t)
 {
     *t = (struct seen_table){ .all = aligned_alloc(_Alignof(struct seen), N * sizeof *t->all),
-                              .error = malloc(N * sizeof *t->error),
+                              .errors = calloc(ERRORS_KEPT, sizeof *t->errors),
                               .hash = malloc(N * sizeof *t->hash),
                               .generation = calloc(N, sizeof *t->generation),
                               .list = malloc(SEEN_LISTS * sizeof *t->list),
@@ -19,7 +19,7 @@ int seen_table_init(struct seen_table *t)
                               .older = malloc(N * sizeof *t->older),
                               .newer = malloc(N * sizeof *t->newer),
                               .moved = calloc(N, sizeof *t->moved) };
-    if (t->all == NULL || t->error == NULL || t->hash == NULL || t->generation == NULL || t->list == NULL ||
+    if (t->all == NULL || t->errors == NULL || t->hash == NULL || t->generation == NULL || t->list == NULL ||
         t->next_in_list == NULL || t->older == NULL || t->newer == NULL || t->moved == NULL)
         return -1;
     seen_table_clear(t);
@@ -29,7 +29,7 @@ int seen_table_init(struct seen_table *t)
 void seen_table_fini(struct seen_table *t)
 {
     free(t->all);
-    free(t->error);
+    free(t->errors);
     free(t->hash);
     free(t->generation);
     free(t->list);
@@ -124,7 +124,6 @@ static void make_new(struct seen_table *t, uint32_t at)
 {
     memset(&t->all[at], 0, sizeof t->all[at]);
     t->all[at].prompt_most = UNKNOWN;
-    t->error[at] = (struct seen_error){ .http_status = UNKNOWN };
 }
 
 uint32_t seen_get(struct seen_table *t, uint64_t hash, bool *fresh)
@@ -148,7 +147,6 @@ uint32_t seen_get(struct seen_table *t, uint64_t hash, bool *fresh)
 void seen_copy(struct seen_table *t, uint32_t to, uint32_t from)
 {
     t->all[to] = t->all[from];
-    t->error[to] = t->error[from];
 }
 
 void seen_forget(struct seen_table *t, uint32_t at)

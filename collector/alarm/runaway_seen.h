@@ -3,7 +3,8 @@
  * runaway_seen.h: what is remembered of sessions, root sessions and agents, by a hash of their names: two
  * names with the same 63 bits would be taken for one. Of RUNAWAY_SUBJECTS the one that was touched about the
  * longest ago makes room: one that has been moved to the front of the order stays where it is for a while,
- * although it is touched. For runaway*.c.
+ * although it is touched. What errors are called is remembered for all of them together, ERRORS_KEPT at the
+ * most. For runaway*.c.
  */
 #ifndef COLLECTOR_RUNAWAY_SEEN_H
 #define COLLECTOR_RUNAWAY_SEEN_H
@@ -12,7 +13,7 @@
 #include "runaway_window.h"
 
 #define SEEN_NONE  UINT32_MAX
-#define SEEN_LISTS 32768                  /* by hash; a power of two */
+#define SEEN_LISTS 8192                   /* by hash; a power of two */
 #define SEEN_STAYS (RUNAWAY_SUBJECTS / 8) /* so many others are moved before one is moved again */
 
 /* A subject. What every call changes stands first. */
@@ -25,22 +26,25 @@ struct seen {
     uint64_t error;  /* which */
     int64_t error_first_ms;
     /* Of a session. */
-    int64_t prompt_most;          /* UNKNOWN */
-    int64_t tokens_sum, cost_sum; /* of calls that told them */
-    uint32_t tokens_calls, cost_calls;
-    uint8_t depth, compactions;      /* sessions above it; compactions in a row that ended well */
-    bool has_tree;                   /* it is looked at as a root session, too */
-    uint16_t first_ms[WINDOW_SLOTS]; /* of the first call that came in a bucket, from the bucket's start */
+    int64_t prompt_most; /* UNKNOWN */
+    int64_t mean_sum;    /* of the calls that told their tokens or (by_cost) their cost */
+    uint32_t mean_calls;
+    bool by_cost, has_tree;     /* has_tree: it is looked at as a root session, too */
+    uint8_t depth, compactions; /* sessions above it; compactions in a row that ended well */
     struct minute_slot slot[WINDOW_SLOTS];
     struct ten payment, compaction;
     uint32_t told_until_s[RUNAWAY_KIND_COUNT]; /* by kind: not again before; UINT32_MAX: never */
 };
 
-/* The last error of a subject, for people. */
+_Static_assert(sizeof(struct seen) <= 448, "a subject takes more memory than is meant");
+
+/* What an error is called, for people. */
 struct seen_error {
+    uint64_t error; /* of struct seen; 0: none is here */
     char type[RUNAWAY_ERROR_MAX];
     int16_t http_status; /* UNKNOWN */
 };
+#define ERRORS_KEPT 512 /* a power of two */
 
 /* Where a subject stands, for those who remember it: it is another's if the generation has changed. */
 struct seen_place {
@@ -49,7 +53,7 @@ struct seen_place {
 
 struct seen_table {
     struct seen *all; /* owned, as the rest; by place */
-    struct seen_error *error;
+    struct seen_error *errors;
     uint64_t *hash; /* 0: free */
     uint32_t *generation;
     uint32_t *list, *next_in_list;

@@ -14,7 +14,6 @@
 #define WINDOW_SLOTS     16
 #define WINDOW_MINUTE_MS 4000
 #define WINDOW_TEN_MS    40000
-#define WINDOW_MOST      UINT32_MAX /* of one bucket: more is not counted */
 
 /* A time before 1970 is none that a call can have; 0 and below stand in one bucket. */
 static inline int64_t window_bucket(int64_t ts_ms, int64_t length_ms)
@@ -22,13 +21,16 @@ static inline int64_t window_bucket(int64_t ts_ms, int64_t length_ms)
     return ts_ms > 0 ? ts_ms / length_ms : 0;
 }
 
+/* What is more than fits is not counted: 16,000 calls a second of one subject. */
 struct minute_slot {
-    uint32_t calls, tool_calls, tokens, growth;
+    uint32_t tokens, growth;
+    uint16_t calls, tool_calls;
 };
 
 struct minute {
-    int64_t at; /* the newest bucket */
-    uint64_t calls, tokens, growth, tool_calls;
+    int64_t at, first_ms; /* the newest bucket; when the first came that is counted, or one before it */
+    uint64_t tokens, growth;
+    uint32_t calls, tool_calls;
 };
 
 static inline void minute_clear(struct minute *m, struct minute_slot slot[WINDOW_SLOTS])
@@ -54,17 +56,7 @@ static inline void minute_roll(struct minute *m, struct minute_slot slot[WINDOW_
     m->at = bucket;
 }
 
-/* Adds to a bucket and its sum; a negative number is unknown. */
-static inline void minute_more(uint64_t *sum, uint32_t *to, int64_t n)
-{
-    if (n <= 0)
-        return;
-    uint32_t more = n < WINDOW_MOST - *to ? (uint32_t)n : WINDOW_MOST - *to;
-    *to += more;
-    *sum += more;
-}
-
-/* A bucket in which a call is to be counted (minute_more). NULL: it is older than what is counted. */
+/* A bucket in which a call is to be counted. NULL: it is older than what is counted. */
 static inline struct minute_slot *minute_slot_of(struct minute *m, struct minute_slot slot[WINDOW_SLOTS],
                                                  int64_t bucket)
 {
@@ -73,19 +65,39 @@ static inline struct minute_slot *minute_slot_of(struct minute *m, struct minute
     return bucket > m->at - WINDOW_SLOTS ? &slot[(uint64_t)bucket % WINDOW_SLOTS] : NULL;
 }
 
-/* The start of the first bucket that has a call. */
+/* Each adds to a bucket and its sum; a negative number is unknown. */
+static inline void minute_few(uint32_t *sum, uint16_t *to, int64_t n)
+{
+    if (n <= 0)
+        return;
+    uint16_t most = (uint16_t)(UINT16_MAX - *to), more = n < most ? (uint16_t)n : most;
+    *to = (uint16_t)(*to + more);
+    *sum += more;
+}
+
+static inline void minute_many(uint64_t *sum, uint32_t *to, int64_t n)
+{
+    if (n <= 0)
+        return;
+    uint32_t most = UINT32_MAX - *to, more = n < most ? (uint32_t)n : most;
+    *to += more;
+    *sum += more;
+}
+
+/* When the first was; where others went out of the window before it, the start of its bucket. */
 static inline int64_t minute_first_ms(const struct minute *m, const struct minute_slot slot[WINDOW_SLOTS])
 {
-    for (int64_t i = m->at - WINDOW_SLOTS + 1; i <= m->at; i++)
-        if (i >= 0 && slot[i % WINDOW_SLOTS].calls > 0)
-            return i * WINDOW_MINUTE_MS;
-    return m->at * WINDOW_MINUTE_MS;
+    int64_t i = m->at - WINDOW_SLOTS + 1;
+
+    while (i < m->at && (i < 0 || slot[i % WINDOW_SLOTS].calls == 0))
+        i++;
+    return i * WINDOW_MINUTE_MS > m->first_ms ? i * WINDOW_MINUTE_MS : m->first_ms;
 }
 
 /* Ten minutes of something that is counted one by one. */
 struct ten {
-    int64_t at, first_ms; /* first_ms: of the first that is counted, or that was counted before it */
-    uint32_t sum;
+    int64_t first_ms; /* as of a minute */
+    uint32_t at, sum;
     uint16_t slot[WINDOW_SLOTS];
 };
 
@@ -94,37 +106,36 @@ static inline void ten_clear(struct ten *t)
     *t = (struct ten){ .at = t->at };
 }
 
-static inline void ten_roll(struct ten *t, int64_t ts_ms)
+static inline void ten_roll(struct ten *t, uint32_t bucket)
 {
-    int64_t bucket = window_bucket(ts_ms, WINDOW_TEN_MS);
-
+    if (bucket <= t->at)
+        return;
     if (bucket - t->at >= WINDOW_SLOTS)
         ten_clear(t);
-    for (int64_t i = t->at + 1; t->sum > 0 && i <= bucket; i++) {
+    for (uint32_t i = t->at + 1; t->sum > 0 && i <= bucket; i++) {
         t->sum -= t->slot[i % WINDOW_SLOTS];
         t->slot[i % WINDOW_SLOTS] = 0;
     }
-    t->at = bucket > t->at ? bucket : t->at;
+    t->at = bucket;
 }
 
 static inline void ten_add(struct ten *t, int64_t ts_ms)
 {
-    int64_t bucket = window_bucket(ts_ms, WINDOW_TEN_MS);
+    uint32_t bucket = (uint32_t)window_bucket(ts_ms, WINDOW_TEN_MS);
     uint16_t *slot = &t->slot[bucket % WINDOW_SLOTS];
 
-    ten_roll(t, ts_ms);
-    if (bucket <= t->at - WINDOW_SLOTS || *slot == UINT16_MAX)
+    ten_roll(t, bucket);
+    if (t->at - bucket >= WINDOW_SLOTS || *slot == UINT16_MAX)
         return;
-    if (t->sum == 0)
+    if (t->sum == 0 || ts_ms < t->first_ms)
         t->first_ms = ts_ms;
     (*slot)++;
     t->sum++;
 }
 
-/* When the first was; where others went out of the window before it, the start of its bucket. */
 static inline int64_t ten_first_ms(const struct ten *t)
 {
-    int64_t i = t->at - WINDOW_SLOTS + 1;
+    int64_t i = (int64_t)t->at - WINDOW_SLOTS + 1;
 
     while (i < t->at && (i < 0 || t->slot[i % WINDOW_SLOTS] == 0))
         i++;

@@ -63,8 +63,7 @@ struct looking {
     const struct runaway_call *call;
     const struct known_names *known;
     const struct rule_set *set;
-    int64_t bucket; /* of the minute, and how long after its start */
-    uint16_t after_ms;
+    int64_t bucket; /* of the minute */
     bool quiet, asked;
     runaway_found *found;
     void *arg;

@@ -333,10 +333,12 @@ static void done(struct batch *b)
     queue_push(b->owner, &b->item, 0);
 }
 
+#define SILENT_MS 200
+
 struct life {
     struct queue *queue, *back;
     struct counters counters;
-    struct ticker commits;
+    struct ticker commits, alerts;
     struct writer *writer;
 };
 
@@ -346,8 +348,12 @@ static void life_begin(struct life *l)
     struct writer_options options = {
         .path = path,
         .synchronous = "full",
-        .journal = { .past_ms = 30LL * 86400000, .future_ms = 600000, .quarantine_rows = 3 },
+        .journal = { .past_ms = 30LL * 86400000,
+                     .future_ms = 600000,
+                     .quarantine_rows = 3,
+                     .watching.silent_ms = SILENT_MS },
         .stream_days = 90,
+        .alerts = &l->alerts,
     };
 
     memset(l, 0, sizeof *l);
@@ -450,6 +456,36 @@ static void the_quarantine_is_bounded_and_settles(void **state)
     batch_fini(&b);
 }
 
+/* Whoever tells alerts wakes after the commit; the thread wakes by itself when somebody is silent. */
+static void alerts_tick(void **state)
+{
+    static struct made_event report;
+    struct batch b = { .count = 0 };
+    struct fixture f;
+    struct life l;
+
+    (void)state;
+    life_begin(&l);
+    send(&l, &b, 0, 1, 3);
+    assert_int_equal(ticker_read(&l.alerts), 0);
+    made_event(&report, KIND_report, NULL);
+    b.stream = 1;
+    b.first_seq = b.count = b.item.weight = 1;
+    b.events[0] = (struct batch_event){ .event = report.event };
+    struct queue_item *item;
+    assert_int_equal(queue_push(l.queue, &b.item, 0), QUEUE_OK);
+    assert_int_equal(queue_pop(l.back, -1, &item), QUEUE_OK);
+    assert_true(ticker_wait(&l.alerts, 0, 60000));
+    assert_int_equal(count_get(&l.counters.alerts_silent), 1);
+    b.stream = 0;
+    send(&l, &b, 3, 4, 1); /* it is heard */
+    life_end(&l);
+    fixture_open(&f);
+    assert_true(ask(&f, "SELECT count(*) FROM alert WHERE kind='silent' AND ended_ms IS NOT NULL") > 0);
+    fixture_close(&f, false);
+    batch_fini(&b);
+}
+
 static void a_newer_or_foreign_file_is_refused(void **state)
 {
     char error[STORE_ERROR_MAX];
@@ -490,6 +526,7 @@ int main(void)
         TEST(a_long_tail_is_replayed_in_pieces),
         TEST(streams_settle_once_and_ask_for_what_is_missing),
         TEST(the_quarantine_is_bounded_and_settles),
+        TEST(alerts_tick),
         TEST(a_newer_or_foreign_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

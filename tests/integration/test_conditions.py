@@ -65,9 +65,12 @@ def test_a_killed_emitter_is_missed_and_heard_again():
 def test_who_closed_in_order_is_not_missed():
     with Lab() as lab:
         c = lab.collector(alarm={"silent_after": "%ds" % SILENT_S})
-        load(lab, c, "tidy", threads=1, events=10, report_ms=100).finish()
-        body, = c.sql("SELECT body FROM v_report WHERE source = 'tidy' ORDER BY id DESC LIMIT 1")
-        assert json.loads(body[0])["closed"] == 1, body
+        ship = lab.run("tollgate-ship", "--endpoint", c.endpoint, "--spool-dir", lab.path("spool"))
+        for source, how in (("tidy", {}), ("shipped", {"spool_only": True})):
+            load(lab, c, source, threads=1, events=10, report_ms=100, **how).finish()
+            wait_until("%s has left" % source, lambda: [1 for body, in c.sql(
+                "SELECT body FROM v_report WHERE source = ?", source) if json.loads(body).get("closed") == 1])
+        ship.kill()
         idle_gateway(lab, c, "untidy").kill()
         wait_until("the other one is missed", lambda: still(alerts(c, "silent")))
         assert [a["mark"] for a in alerts(c, "silent")] == ["untidy"], alerts(c, "silent")
@@ -145,3 +148,17 @@ def test_losses_are_told():
         assert (a["count"], a["subject"], a["title"]) == \
             (2, {"source": "leaky"}, "publisher leaky lost 5 events: full"), a
         assert a["evidence"] == {"reason": "full", "lost_events": 12}, a
+
+
+def test_calls_that_a_policy_stops():
+    with Lab() as lab:
+        c = lab.collector(policies=[{"name": "no-toys", "scope": {"agent": "researcher"}, "deny_models": ["toy*"]}])
+        for i in range(3):
+            answer = c.post("/v1/admit", {"id": "r-%d" % i, "agent_id": "researcher", "model": "toy-1"}).ok().json()
+            assert (answer["status"], answer["budget"] or answer["kind"]) == ("denied", "no-toys"), answer
+        assert c.post("/v1/admit", {"id": "r-9", "agent_id": "coder", "model": "toy-1"}).ok().json()["status"] == "granted"
+        c.stop()
+        a, = alerts(c, "policy")
+        assert (a["count"], a["severity"], a["subject"]) == (3, "info", {"agent": "researcher", "policy": "no-toys"}), a
+        assert a["title"].startswith("policy no-toys stopped a call of researcher: "), a
+        assert a["evidence"]["example_model"] == "toy-1", a
