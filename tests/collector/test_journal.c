@@ -372,7 +372,7 @@ static void life_end(struct life *l)
 }
 
 /* Sends events first_seq.. of a stream and waits for the answer. */
-static void send(struct life *l, struct batch *b, uint64_t base, uint64_t first_seq, size_t count)
+static void send_one(struct life *l, struct batch *b, uint64_t base, uint64_t first_seq, size_t count)
 {
     static struct made_event made[64];
     struct queue_item *item;
@@ -404,22 +404,22 @@ static void streams_settle_once_and_ask_for_what_is_missing(void **state)
 
     (void)state;
     life_begin(&l);
-    send(&l, &b, 0, 1, 10);
+    send_one(&l, &b, 0, 1, 10);
     assert_int_equal(b.status, BATCH_SETTLED);
     assert_int_equal(b.settled, 10);
     assert_int_equal(b.duplicates, 0);
-    send(&l, &b, 0, 5, 10); /* overlaps */
+    send_one(&l, &b, 0, 5, 10); /* overlaps */
     assert_int_equal(b.settled, 14);
     assert_int_equal(b.duplicates, 6);
-    send(&l, &b, 0, 16, 1); /* 15 is missing */
+    send_one(&l, &b, 0, 16, 1); /* 15 is missing */
     assert_int_equal(b.status, BATCH_GAP);
     assert_int_equal(b.settled, 14);
-    send(&l, &b, 15, 16, 1); /* 15 was given up */
+    send_one(&l, &b, 15, 16, 1); /* 15 was given up */
     assert_int_equal(b.status, BATCH_SETTLED);
     assert_int_equal(b.settled, 16);
     life_end(&l);
     life_begin(&l); /* the watermark survives */
-    send(&l, &b, 0, 10, 7);
+    send_one(&l, &b, 0, 10, 7);
     assert_int_equal(b.settled, 16);
     assert_int_equal(b.duplicates, 7);
     assert_int_equal(count_get(&l.counters.events_stored), 0);
@@ -436,7 +436,7 @@ static void the_quarantine_is_bounded_and_settles(void **state)
     (void)state;
     life_begin(&l);
     for (uint64_t i = 1; i <= 5; i++) {
-        send(&l, &b, 0, i, 1); /* the slot of a good event, then as a fault */
+        send_one(&l, &b, 0, i, 1); /* the slot of a good event, then as a fault */
         b.events[0].fault = "test";
         b.events[0].fault_count = 1;
         b.events[0].event.body = (struct slice){ (const uint8_t *)"\xc1", 1 };
@@ -457,7 +457,7 @@ static void the_quarantine_is_bounded_and_settles(void **state)
 }
 
 /* Whoever tells alerts wakes after the commit; the thread wakes by itself when somebody is silent. */
-static void alerts_tick(void **state)
+static void alerts_are_announced(void **state)
 {
     static struct made_event report;
     struct batch b = { .count = 0 };
@@ -466,7 +466,7 @@ static void alerts_tick(void **state)
 
     (void)state;
     life_begin(&l);
-    send(&l, &b, 0, 1, 3);
+    send_one(&l, &b, 0, 1, 3);
     assert_int_equal(ticker_read(&l.alerts), 0);
     made_event(&report, KIND_report, NULL);
     b.stream = 1;
@@ -478,7 +478,7 @@ static void alerts_tick(void **state)
     assert_true(ticker_wait(&l.alerts, 0, 60000));
     assert_int_equal(count_get(&l.counters.alerts_silent), 1);
     b.stream = 0;
-    send(&l, &b, 3, 4, 1); /* it is heard */
+    send_one(&l, &b, 3, 4, 1); /* it is heard */
     life_end(&l);
     fixture_open(&f);
     assert_true(ask(&f, "SELECT count(*) FROM alert WHERE kind='silent' AND ended_ms IS NOT NULL") > 0);
@@ -526,7 +526,7 @@ int main(void)
         TEST(a_long_tail_is_replayed_in_pieces),
         TEST(streams_settle_once_and_ask_for_what_is_missing),
         TEST(the_quarantine_is_bounded_and_settles),
-        TEST(alerts_tick),
+        TEST(alerts_are_announced),
         TEST(a_newer_or_foreign_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
