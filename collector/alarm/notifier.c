@@ -88,7 +88,7 @@ static void free_couriers(struct notifier *n)
 static void adopt(struct notifier *n)
 {
     struct handover *h = n->handover;
-    struct courier *next[DESTINATIONS_MAX];
+    struct courier *next[DESTINATIONS_MAX] = { NULL };
     size_t count = 0;
 
     for (size_t i = 0; i < h->count; i++) {
@@ -101,7 +101,7 @@ static void adopt(struct notifier *n)
             next[count++] = c;
     }
     free_couriers(n);
-    memcpy(n->courier, next, count * sizeof *next);
+    memcpy(n->courier, next, sizeof next);
     n->couriers = count;
     n->adopted = true;
     n->known = false;
