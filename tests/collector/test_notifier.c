@@ -205,8 +205,8 @@ static void each_answer_has_its_consequence(void **state)
     lab_start(&l);
     USE(&l, A);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        l.receiver.path[0].retry_after = cases[i].retry_after; /* nobody looks: the last answer is out */
         receiver_set(&l.receiver, 'a', cases[i].status, false);
-        l.receiver.path[0].retry_after = cases[i].retry_after;
         lab_raise(&l, "soft", 1);
         lab_settle(&l);
         int64_t state_is = lab_ask(&l, "SELECT state FROM message_out ORDER BY id DESC LIMIT 1");
@@ -628,7 +628,7 @@ static void an_outage_of_the_store_is_told_once(void **state)
         nanosleep(&pause, NULL);
     }
     receiver_set(&l.receiver, 'a', 200, false);
-    while (l.receiver.path[0].taken == 0) {
+    while (receiver_taken(&l.receiver, 'a') == 0) {
         lab_pass(&l, SECOND_MS);
         nanosleep(&pause, NULL);
     }
