@@ -287,6 +287,29 @@ static void quiet_hours_hold_warnings(void **state)
     lab_stop(&l);
 }
 
+static void a_clock_that_was_ahead_delays_nothing(void **state)
+{
+    static struct lab l;
+
+    (void)state;
+    lab_start(&l);
+    USE(&l, A);
+    lab_step(&l, 100 * 24 * HOUR_MS);
+    receiver_set(&l.receiver, 'a', 503, false);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    receiver_set(&l.receiver, 'a', 200, false);
+    lab_pass(&l, -100 * 24 * HOUR_MS);
+    wait_told(&l, 2);
+    lab_raise(&l, "soft", 1);
+    lab_step(&l, MINUTE_MS);
+    wait_told(&l, 3);
+    lab_check(&l, 'a', ALL);
+    lab_stop(&l);
+}
+
 static void a_warning_that_failed_waits_for_the_end_of_quiet(void **state)
 {
     static struct lab l;
@@ -660,6 +683,7 @@ int main(void)
         TEST(a_slow_destination_holds_up_nobody),
         TEST(an_attempt_has_its_time),
         TEST(quiet_hours_hold_warnings),
+        TEST(a_clock_that_was_ahead_delays_nothing),
         TEST(a_warning_that_failed_waits_for_the_end_of_quiet),
         TEST(a_restart_in_each_state_repeats_under_the_same_key_at_most),
         TEST(what_was_told_and_not_written_down_is_repeated),
