@@ -407,6 +407,8 @@ void notifier_stop(struct notifier *n)
     pthread_join(n->thread, NULL);
     send_home(n);
     free_couriers(n);
+    outbox_close(n->room.view); /* before the writer's: the last one to close a file tidies up */
+    n->room.view = NULL;
 }
 
 void notifier_free(struct notifier *n)
