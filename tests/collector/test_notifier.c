@@ -581,6 +581,19 @@ static void a_command_that_fails_is_run_again(void **state)
     lab_step(&l, 5 * SECOND_MS);
     wait_told(&l, 1);
 
+    write_script("babble", "printf 'a\\377\\nb\\303\\251' >&2; kill -TERM $$");
+    use_command(&l, "babble");
+    lab_step(&l, HOUR_MS);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    assert_int_equal(
+        lab_ask(&l, "SELECT error LIKE 'signal 15 ended it: \"a\\xff\\x0ab_\"' FROM message_out WHERE"
+                    " state = 1"),
+        1);
+    write_script("fine", "exit 0");
+    use_command(&l, "fine");
+    lab_settle(&l);
+
     write_script("slow", "sleep 1000 & echo $! >pid.txt; wait");
     use_command(&l, "slow");
     lab_step(&l, HOUR_MS);

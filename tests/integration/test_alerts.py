@@ -185,13 +185,20 @@ def test_a_kill_between_commit_and_delivery():
         c.start()
         second, = r.wait()
         assert second.key == first.key and second.raw == first.raw
+        r.open.clear()  # the same with an orderly end
+        cross(c, "held again")
+        third = r.wait(3, taken=False)[2]
+        c.stop()
+        r.open.set()
+        c.start()
+        assert r.wait(4, taken=False)[3].key == third.key != first.key
         for i in range(5):  # at any moment
             cross(c, *("round-%d-%d" % (i, n) for n in range(20)))
             c.kill()
             c.start()
         wait_all_told(c)
         check_once(c, r)
-        assert len(alerts(c)) == 101
+        assert len(alerts(c)) == 102
 
 
 @in_namespace
