@@ -189,6 +189,8 @@ static int check_keys(struct destination_reading *r)
     if (definition_keys(r->given, known, r->fault) == 0)
         return 0;
     snprintf(r->fault->value, sizeof r->fault->value, "(not shown)");
+    if (r->fault->field[0] == '\0')
+        snprintf(r->fault->field, sizeof r->fault->field, "\"\"");
     return -1;
 }
 

@@ -27,40 +27,40 @@ void payload_badge(const struct told *t, char out[PAYLOAD_BADGE_MAX])
             *at = ' ';
 }
 
-void payload_add_title(struct words *w, const struct told *t)
+void payload_add_title(struct prose *w, const struct told *t)
 {
     size_t before = w->len;
 
-    words_add(w, t->title, PAYLOAD_TITLE_MAX);
+    prose_add(w, t->title, PAYLOAD_TITLE_MAX);
     if (w->len == before)
-        words_own(w, "(no title)");
+        prose_own(w, "(no title)");
 }
 
-void payload_add_headline(struct words *w, const struct payload_message *m)
+void payload_add_headline(struct prose *w, const struct payload_message *m)
 {
-    char head[FACT_HEAD_MAX];
+    char head[HEAD_MAX];
 
     if (m->alerts > 1) {
-        fact_head(m, head);
-        words_own(w, head);
+        head_text(m, head);
+        prose_own(w, head);
         return;
     }
     payload_badge(m->alert, head);
-    words_own(w, head);
-    words_own(w, ": ");
+    prose_own(w, head);
+    prose_own(w, ": ");
     payload_add_title(w, m->alert);
 }
 
-void payload_add_facts(struct words *w, const struct told *t, const char *before)
+void payload_add_facts(struct prose *w, const struct told *t, const char *before)
 {
     struct fact fact[FACTS_MAX];
     unsigned count = facts_of(t, fact);
 
     for (unsigned i = 0; i < count; i++) {
-        words_own(w, before);
-        words_add(w, fact[i].label, FACT_LABEL_MAX);
-        words_own(w, ": ");
-        words_add(w, fact[i].value, FACT_VALUE_MAX);
+        prose_own(w, before);
+        prose_add(w, fact[i].label, FACT_LABEL_MAX);
+        prose_own(w, ": ");
+        prose_add(w, fact[i].value, FACT_VALUE_MAX);
     }
 }
 

@@ -20,8 +20,8 @@ static int color(enum severity severity)
 /* room: for the description, its NUL too. is_only: the content says the title. */
 static json_t *embed(const struct payload_message *m, const struct told *t, size_t room, bool is_only)
 {
-    char text[DESCRIPTION_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_INSTANT], url[FACT_LINK_MAX];
-    struct words w = words_of(text, room < sizeof text ? room : sizeof text, MARKUP_DISCORD);
+    char text[DESCRIPTION_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_INSTANT], url[HEAD_LINK_MAX];
+    struct prose w = prose_of(text, room < sizeof text ? room : sizeof text, MARKUP_DISCORD);
 
     if (!is_only)
         payload_add_title(&w, t);
@@ -30,23 +30,23 @@ static json_t *embed(const struct payload_message *m, const struct told *t, size
     fact_instant(t->ts_ms, when);
     return json_pack("{s:s, s:s*, s:i, s:s, s:s*}", "title", badge, "description",
                      w.len > 0 ? text + (text[0] == '\n') : NULL, "color", color(t->severity), "timestamp",
-                     when, "url", fact_link(m->link, t, url) ? url : NULL);
+                     when, "url", head_link(m->link, t, url) ? url : NULL);
 }
 
 static void write_content(const struct payload_message *m, size_t shown, char out[CONTENT_MAX])
 {
-    struct words w = words_of(out, CONTENT_MAX, MARKUP_DISCORD);
-    char more[PAYLOAD_MORE_MAX], url[FACT_LINK_MAX];
+    struct prose w = prose_of(out, CONTENT_MAX, MARKUP_DISCORD);
+    char more[PAYLOAD_MORE_MAX], url[HEAD_LINK_MAX];
 
     payload_add_headline(&w, m);
     if (!payload_more(m, shown, more))
         return;
-    words_own(&w, "\n");
-    words_own(&w, more);
-    if (fact_list_link(m, url)) {
-        words_own(&w, ": <"); /* no preview */
-        words_whole(&w, url);
-        words_own(&w, ">");
+    prose_own(&w, "\n");
+    prose_own(&w, more);
+    if (head_list_link(m, url)) {
+        prose_own(&w, ": <"); /* no preview */
+        prose_whole(&w, url);
+        prose_own(&w, ">");
     }
 }
 

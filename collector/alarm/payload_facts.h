@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * payload_facts.h: what an alert says, in words: its evidence as a few lines, its times, and of many alerts
- * one line. Pure. Nothing here is clean: words.h makes it so.
+ * payload_facts.h: what an alert says, in words: its evidence as a few lines, and its times. Pure. Nothing
+ * here is clean: payload_prose.h makes it so.
  */
 #ifndef COLLECTOR_PAYLOAD_FACTS_H
 #define COLLECTOR_PAYLOAD_FACTS_H
@@ -10,7 +10,7 @@
 
 #define FACT_LABEL_MAX 48
 #define FACT_VALUE_MAX 160
-#define FACTS_MAX      8 /* of one alert; more are left to who follows its link */
+#define FACTS_MAX      10 /* of one alert; more are left to who follows its link */
 
 struct fact {
     char label[FACT_LABEL_MAX], value[FACT_VALUE_MAX];
@@ -31,18 +31,5 @@ void fact_instant(int64_t ms, char out[FACT_INSTANT]);
 /* "2026-11-21 19:04:05 UTC, 12 times, last ..., over since ...": when an alert came. */
 #define FACT_WHEN_MAX 400
 void fact_when(const struct told *t, char out[FACT_WHEN_MAX]);
-
-/* "12 alerts: 3 critical, 9 warning (threshold 8, runaway 4)". */
-#define FACT_HEAD_MAX 400
-void fact_head(const struct payload_message *m, char out[FACT_HEAD_MAX]);
-
-/* LINK/v1/alerts/ID, and where all alerts of the message are listed. False: there is no link, or none that
- * could stand in any message; out is then "". */
-#define FACT_LINK_MAX 1024
-bool fact_link(const char *link, const struct told *t, char out[FACT_LINK_MAX]);
-bool fact_list_link(const struct payload_message *m, char out[FACT_LINK_MAX]);
-
-/* The gravest of all. */
-enum severity message_severity(const struct payload_message *m);
 
 #endif

@@ -17,8 +17,8 @@ static json_t *map_or_empty(json_t *map)
 
 json_t *told_json(const struct told *t, const char *link)
 {
-    char ts[FACT_INSTANT], url[FACT_LINK_MAX];
-    bool linked = fact_link(link, t, url);
+    char ts[FACT_INSTANT], url[HEAD_LINK_MAX];
+    bool linked = head_link(link, t, url);
 
     fact_instant(t->ts_ms, ts);
     return json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s?}", "id", (json_int_t)t->id,
@@ -42,6 +42,5 @@ json_t *payload_json(const struct payload_message *m, const struct destination *
             list = NULL;
         }
     return json_pack("{s:s, s:s, s:I, s:s, s:o}", "key", m->key, "destination", m->destination, "count",
-                     (json_int_t)m->alerts, "severity", severity_name((int)message_severity(m)), "alerts",
-                     list);
+                     (json_int_t)m->alerts, "severity", severity_name((int)head_severity(m)), "alerts", list);
 }

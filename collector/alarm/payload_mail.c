@@ -43,9 +43,9 @@ static bool is_plain(const char *text)
 static void add_subject(GString *s, const struct payload_message *m)
 {
     char text[SUBJECT_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
 
-    words_own(&w, "[Tollgate] ");
+    prose_own(&w, "[Tollgate] ");
     payload_add_headline(&w, m);
     g_string_append(s, "Subject:");
     if (is_plain(text)) {
@@ -86,7 +86,7 @@ static void add_header(GString *s, const struct payload_message *m, const struct
     add_addresses(s, d);
     add_subject(s, m);
     add_message_id(s, m, d);
-    if (message_severity(m) == SEVERITY_CRITICAL)
+    if (head_severity(m) == SEVERITY_CRITICAL)
         g_string_append(s, "Importance: high\r\n");
     g_string_append(s,
                     "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
@@ -97,20 +97,20 @@ static void add_header(GString *s, const struct payload_message *m, const struct
 
 static void add_alert(GString *body, const struct payload_message *m, const struct told *t)
 {
-    char text[ALERT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    char text[ALERT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[HEAD_LINK_MAX];
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
 
     payload_badge(t, badge);
     fact_when(t, when);
-    words_own(&w, badge);
-    words_own(&w, ": ");
+    prose_own(&w, badge);
+    prose_own(&w, ": ");
     payload_add_title(&w, t);
-    words_own(&w, "\r\n    ");
-    words_own(&w, when);
+    prose_own(&w, "\r\n    ");
+    prose_own(&w, when);
     payload_add_facts(&w, t, "\r\n    ");
-    words_own(&w, "\r\n");
+    prose_own(&w, "\r\n");
     g_string_append(body, text);
-    if (fact_link(m->link, t, url))
+    if (head_link(m->link, t, url))
         g_string_append_printf(body, "    %s\r\n", url);
     g_string_append(body, "\r\n");
 }
@@ -118,17 +118,17 @@ static void add_alert(GString *body, const struct payload_message *m, const stru
 static GString *make_body(const struct payload_message *m)
 {
     size_t shown = m->alerts < PAYLOAD_SHOWN_MAX ? m->alerts : PAYLOAD_SHOWN_MAX;
-    char head[FACT_HEAD_MAX], more[PAYLOAD_MORE_MAX], url[FACT_LINK_MAX];
+    char head[HEAD_MAX], more[PAYLOAD_MORE_MAX], url[HEAD_LINK_MAX];
     GString *body = g_string_sized_new(ALERT_MAX);
 
     if (m->alerts > 1) {
-        fact_head(m, head);
+        head_text(m, head);
         g_string_append_printf(body, "%s\r\n\r\n", head);
     }
     for (size_t i = 0; i < shown; i++)
         add_alert(body, m, &m->alert[i]);
     if (payload_more(m, shown, more)) {
-        bool linked = fact_list_link(m, url);
+        bool linked = head_list_link(m, url);
         g_string_append_printf(body, "%s%s%s\r\n\r\n", more, linked ? ": " : "", url);
     }
     g_string_append_printf(body, "-- \r\nTollgate, destination %s\r\n", m->destination);

@@ -16,15 +16,15 @@
 static void write_source(const struct told *t, char out[SOURCE_MAX])
 {
     static const char *const names[] = { "source", "agent", "budget", "policy", "session", "model" };
-    struct words w = words_of(out, SOURCE_MAX, MARKUP_NONE);
+    struct prose w = prose_of(out, SOURCE_MAX, MARKUP_NONE);
 
     for (size_t i = 0; i < sizeof names / sizeof *names && w.len == 0; i++) {
         const char *name = json_string_value(json_object_get(t->subject, names[i]));
         if (name != NULL)
-            words_add(&w, name, SOURCE_MAX);
+            prose_add(&w, name, SOURCE_MAX);
     }
     if (w.len == 0)
-        words_own(&w, "tollgate");
+        prose_own(&w, "tollgate");
 }
 
 static void write_dedup_key(const struct payload_message *m, char out[DEDUP_MAX])
@@ -50,20 +50,20 @@ static json_t *details(const struct payload_message *m, size_t shown)
 static json_t *event(const struct payload_message *m, size_t shown)
 {
     char summary[SUMMARY_MAX], source[SOURCE_MAX], when[FACT_INSTANT];
-    struct words w = words_of(summary, sizeof summary, MARKUP_NONE);
+    struct prose w = prose_of(summary, sizeof summary, MARKUP_NONE);
 
     payload_add_headline(&w, m);
     write_source(m->alert, source);
     fact_instant(m->alert->ts_ms, when);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "summary", summary, "source", source, "severity",
-                     severity_name((int)message_severity(m)), "timestamp", when, "component", "tollgate",
+                     severity_name((int)head_severity(m)), "timestamp", when, "component", "tollgate",
                      "class", alert_kind_name((int)m->alert->kind), "custom_details", details(m, shown));
 }
 
 json_t *payload_pagerduty(const struct payload_message *m, const struct destination *d, size_t shown)
 {
-    char dedup[DEDUP_MAX], url[FACT_LINK_MAX];
-    bool linked = m->alerts > 1 ? fact_list_link(m, url) : fact_link(m->link, m->alert, url);
+    char dedup[DEDUP_MAX], url[HEAD_LINK_MAX];
+    bool linked = m->alerts > 1 ? head_list_link(m, url) : head_link(m->link, m->alert, url);
     json_t *links = linked ? json_pack("[{s:s, s:s}]", "href", url, "text", "Tollgate") : NULL;
 
     write_dedup_key(m, dedup);

@@ -23,33 +23,33 @@ static json_t *context(const char *text)
                      text, "verbatim", 1);
 }
 
-/* A link has no < > |: see fact_link. */
-static void add_link(struct words *w, const char *url, const char *name)
+/* A link has no < > |: see head_link. */
+static void add_link(struct prose *w, const char *url, const char *name)
 {
     char whole[CONTEXT_MAX];
-    struct words link = words_of(whole, sizeof whole, MARKUP_NONE);
+    struct prose link = prose_of(whole, sizeof whole, MARKUP_NONE);
 
-    words_own(&link, "<");
+    prose_own(&link, "<");
     for (; *url != '\0'; url++)
-        words_whole(&link, *url == '&' ? "&amp;" : (char[]){ *url, '\0' });
-    words_own(&link, "|");
-    words_own(&link, name);
-    words_own(&link, ">");
+        prose_whole(&link, *url == '&' ? "&amp;" : (char[]){ *url, '\0' });
+    prose_own(&link, "|");
+    prose_own(&link, name);
+    prose_own(&link, ">");
     if (!link.is_cut)
-        words_whole(w, whole);
+        prose_whole(w, whole);
 }
 
 static json_t *header(const struct payload_message *m)
 {
     char text[HEADER_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_SLACK);
+    struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
     char badge[PAYLOAD_BADGE_MAX];
 
     if (m->alerts > 1) {
         payload_add_headline(&w, m);
     } else {
         payload_badge(m->alert, badge);
-        words_own(&w, badge);
+        prose_own(&w, badge);
     }
     return json_pack("{s:s, s:o}", "type", "header", "text", plain_text(text));
 }
@@ -57,7 +57,7 @@ static json_t *header(const struct payload_message *m)
 static json_t *section(const struct told *t)
 {
     char text[SECTION_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_SLACK);
+    struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
 
     payload_add_title(&w, t);
     payload_add_facts(&w, t, "\n");
@@ -66,16 +66,16 @@ static json_t *section(const struct told *t)
 
 static json_t *below(const struct payload_message *m, const struct told *t)
 {
-    char text[CONTEXT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_SLACK);
+    char text[CONTEXT_MAX], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[HEAD_LINK_MAX];
+    struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
 
     payload_badge(t, badge);
     fact_when(t, when);
-    words_own(&w, badge);
-    words_own(&w, " | ");
-    words_add(&w, when, sizeof when);
-    if (fact_link(m->link, t, url)) {
-        words_own(&w, " | ");
+    prose_own(&w, badge);
+    prose_own(&w, " | ");
+    prose_add(&w, when, sizeof when);
+    if (head_link(m->link, t, url)) {
+        prose_own(&w, " | ");
         add_link(&w, url, "open");
     }
     return context(text);
@@ -83,13 +83,13 @@ static json_t *below(const struct payload_message *m, const struct told *t)
 
 static json_t *rest(const struct payload_message *m, const char *more)
 {
-    char text[CONTEXT_MAX], url[FACT_LINK_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_SLACK);
+    char text[CONTEXT_MAX], url[HEAD_LINK_MAX];
+    struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
 
-    if (fact_list_link(m, url))
+    if (head_list_link(m, url))
         add_link(&w, url, more);
     else
-        words_own(&w, more);
+        prose_own(&w, more);
     return context(text);
 }
 
@@ -97,7 +97,7 @@ static json_t *rest(const struct payload_message *m, const char *more)
 json_t *payload_slack(const struct payload_message *m, const struct destination *d, size_t shown)
 {
     char text[TEXT_MAX], more[PAYLOAD_MORE_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_SLACK);
+    struct prose w = prose_of(text, sizeof text, MARKUP_SLACK);
     json_t *blocks = json_array();
 
     (void)d;

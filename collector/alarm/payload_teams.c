@@ -28,14 +28,14 @@ static json_t *line(const char *text, const char *key, json_t *value, const char
 
 static json_t *alert_item(const struct payload_message *m, const struct told *t)
 {
-    char text[TEXT_MAX], facts[FACTS_TEXT], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[FACT_LINK_MAX];
-    struct words title = words_of(text, sizeof text, MARKUP_NONE);
-    struct words w = words_of(facts, sizeof facts, MARKUP_NONE);
-    bool linked = fact_link(m->link, t, url);
+    char text[TEXT_MAX], facts[FACTS_TEXT], badge[PAYLOAD_BADGE_MAX], when[FACT_WHEN_MAX], url[HEAD_LINK_MAX];
+    struct prose title = prose_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(facts, sizeof facts, MARKUP_NONE);
+    bool linked = head_link(m->link, t, url);
 
     payload_add_title(&title, t);
     fact_when(t, when);
-    words_own(&w, when);
+    prose_own(&w, when);
     payload_add_facts(&w, t, " | ");
     payload_badge(t, badge);
     return json_pack("{s:s, s:b, s:[o, o, o]}", "type", "Container", "separator", 1, "items",
@@ -46,8 +46,8 @@ static json_t *alert_item(const struct payload_message *m, const struct told *t)
 
 static json_t *actions(const struct payload_message *m)
 {
-    char url[FACT_LINK_MAX];
-    bool linked = m->alerts > 1 ? fact_list_link(m, url) : fact_link(m->link, m->alert, url);
+    char url[HEAD_LINK_MAX];
+    bool linked = m->alerts > 1 ? head_list_link(m, url) : head_link(m->link, m->alert, url);
 
     if (!linked)
         return json_array();
@@ -58,7 +58,7 @@ static json_t *actions(const struct payload_message *m)
 static json_t *card(const struct payload_message *m, size_t shown)
 {
     char text[TEXT_MAX], more[PAYLOAD_MORE_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
     json_t *body = json_array();
 
     payload_add_headline(&w, m);
@@ -76,7 +76,7 @@ static json_t *card(const struct payload_message *m, size_t shown)
 json_t *payload_teams(const struct payload_message *m, const struct destination *d, size_t shown)
 {
     char text[TEXT_MAX];
-    struct words w = words_of(text, sizeof text, MARKUP_NONE);
+    struct prose w = prose_of(text, sizeof text, MARKUP_NONE);
 
     (void)d;
     payload_add_headline(&w, m);

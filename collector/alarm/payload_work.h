@@ -8,7 +8,8 @@
 
 #include "payload.h"
 #include "payload_facts.h"
-#include "payload_words.h"
+#include "payload_head.h"
+#include "payload_prose.h"
 
 #define PAYLOAD_TITLE_MAX 500 /* bytes of a title that are shown */
 
@@ -20,13 +21,13 @@ payload_template payload_json, payload_slack, payload_discord, payload_teams, pa
 void payload_badge(const struct told *t, char out[PAYLOAD_BADGE_MAX]);
 
 /* The title, or that there is none. */
-void payload_add_title(struct words *w, const struct told *t);
+void payload_add_title(struct prose *w, const struct told *t);
 
 /* What one reads first: of one alert its badge and its title, of many the head line. */
-void payload_add_headline(struct words *w, const struct payload_message *m);
+void payload_add_headline(struct prose *w, const struct payload_message *m);
 
 /* "Label: value", the facts of an alert, `before` before each. */
-void payload_add_facts(struct words *w, const struct told *t, const char *before);
+void payload_add_facts(struct prose *w, const struct told *t, const char *before);
 
 /* "and 490 more"; false: there are no more. */
 #define PAYLOAD_MORE_MAX 48

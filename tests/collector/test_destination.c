@@ -181,6 +181,7 @@ static const struct {
     { "{'name': 'a b', " HOOK "}", "name", "a b", "1 to 64 letters" },
     { "{'name': '', " HOOK "}", "name", "", "1 to 64" },
     { "{'slak': {'url': 'https://x/secret'}}", "slak", "(not shown)", "one of name, webhook" },
+    { "{'': 'secret'}", "\"\"", "(not shown)", "one of name" },
     { "{'slack': {'url': 'https://x/y'}, " HOOK "}", "slack", "(not shown)", "webhook already" },
     { "{'slack': 'https://x/secret'}", "slack", "(not shown)", "a map" },
     { "{'slack': {}}", "slack.url", "", "url_env" },

@@ -701,6 +701,9 @@ static void evidence_is_said_in_words(void **state)
         "\na: 350 ms\nb: 1 d 2 h\nc: 0 ms\ncost: $12.35\nsize: 4,096 bytes");
     expect_facts("{'rate': 0.25, 'sends_reports': true, 'why': 'a <b>\\n\\tc'}",
                  "\nrate: 0.25\nsends reports: yes\nwhy: a &lt;b&gt;  c");
+    expect_facts("{'example_event': 12345, 'projected': 6200000000, 'per_hour': 250000000, 'unit': 'usd', "
+                 "'events': 12345}",
+                 "\nexample event: 12345\nprojected: $6.20\nper hour: $0.25\nevents: 12,345");
     expect_facts("{'at_ms': 9223372036854775807, 'timezone': 'Nowhere/Land'}",
                  "\nat: 9999-12-31 23:59:59 UTC");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "payload_words.h"
+#include "payload_prose.h"
 
 #include <glib.h>
 #include <string.h>
@@ -7,13 +7,13 @@
 #define ZERO_WIDTH  "\xe2\x80\x8b" /* a space that takes no room: what follows an @ is no name then */
 #define REPLACEMENT "\xef\xbf\xbd"
 
-struct words words_of(char *out, size_t size, enum markup markup)
+struct prose prose_of(char *out, size_t size, enum markup markup)
 {
     out[0] = '\0';
-    return (struct words){ out, 0, size - 1 - WORDS_CUT_LEN, markup, false };
+    return (struct prose){ out, 0, size - 1 - PROSE_CUT_LEN, markup, false };
 }
 
-static void put(struct words *w, const char *text, size_t len)
+static void put(struct prose *w, const char *text, size_t len)
 {
     memcpy(w->text + w->len, text, len);
     w->len += len;
@@ -21,15 +21,15 @@ static void put(struct words *w, const char *text, size_t len)
 }
 
 /* Its room was kept. */
-static void cut(struct words *w)
+static void cut(struct prose *w)
 {
     if (!w->is_cut)
-        put(w, WORDS_CUT, WORDS_CUT_LEN);
+        put(w, PROSE_CUT, PROSE_CUT_LEN);
     w->is_cut = true;
 }
 
 /* What must not be taken apart. */
-static bool put_whole(struct words *w, const char *text, size_t len)
+static bool put_whole(struct prose *w, const char *text, size_t len)
 {
     if (!w->is_cut && len <= w->room - w->len) {
         put(w, text, len);
@@ -39,12 +39,12 @@ static bool put_whole(struct words *w, const char *text, size_t len)
     return false;
 }
 
-void words_whole(struct words *w, const char *text)
+void prose_whole(struct prose *w, const char *text)
 {
     put_whole(w, text, strlen(text));
 }
 
-void words_own(struct words *w, const char *text)
+void prose_own(struct prose *w, const char *text)
 {
     for (const char *next; *text != '\0'; text = next) {
         next = g_utf8_next_char(text);
@@ -83,7 +83,7 @@ static const char *discord(gunichar c, char out[3])
 }
 
 /* One character of len bytes. */
-static bool add_character(struct words *w, const char *at, size_t len, gunichar c)
+static bool add_character(struct prose *w, const char *at, size_t len, gunichar c)
 {
     char escaped[3];
     const char *instead = cleaned(c);
@@ -95,7 +95,7 @@ static bool add_character(struct words *w, const char *at, size_t len, gunichar 
     return instead != NULL ? put_whole(w, instead, strlen(instead)) : put_whole(w, at, len);
 }
 
-void words_add(struct words *w, const char *text, size_t max)
+void prose_add(struct prose *w, const char *text, size_t max)
 {
     const char *end = text + strlen(text), *stop = (size_t)(end - text) > max ? text + max : end;
 
@@ -104,7 +104,7 @@ void words_add(struct words *w, const char *text, size_t max)
         bool is_valid = c != (gunichar)-1 && c != (gunichar)-2;
         size_t len = is_valid ? (size_t)(g_utf8_next_char(text) - text) : 1;
         if (text + len > stop) {
-            words_whole(w, WORDS_CUT);
+            prose_whole(w, PROSE_CUT);
             return;
         }
         if (!(is_valid ? add_character(w, text, len, c) : put_whole(w, REPLACEMENT, sizeof REPLACEMENT - 1)))
