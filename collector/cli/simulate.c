@@ -450,7 +450,7 @@ static int take_file(struct run *r, const char *path)
 {
     json_t *file = NULL;
     int status;
-    json_t *list = definitions_read(path, &file, &status);
+    json_t *list = definitions_read(path, "budgets", &file, &status);
     size_t count = json_array_size(list);
 
     if (list && (count == 0 || count > BUDGETS_MAX)) {

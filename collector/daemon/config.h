@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "../alarm/destination.h"
+#include "../alarm/runaway_rule.h"
 #include "../govern/budget.h"
 #include "../govern/policy.h"
 
@@ -56,9 +57,9 @@ struct config {
     /* All owned; NULL where there are none. Names are unique in their list; the order is the file's. */
     struct budget **budgets;
     struct policy **policies;
-    size_t budget_count, policy_count;
     struct destination **destinations;
-    size_t destination_count;
+    struct runaway_rule **runaway; /* before the default ones */
+    size_t budget_count, policy_count, destination_count, runaway_count;
     json_t *prices; /* a list of maps: what the operator says of prices, for the price list to judge */
 };
 

@@ -68,6 +68,8 @@ static int take_file(struct desk *d, const struct ledger_file *file)
 
     d->ledger->options.prices = file->prices;
     pricer_use(d->pricer, file->prices);
+    if (rc == 0)
+        rc = runaways_use(&d->watch->runaways, file->runaway, file->runaway_count, d->ledger->now_ms);
     return rc != 0 ? rc : ledger_reload(d->ledger);
 }
 

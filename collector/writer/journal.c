@@ -317,11 +317,15 @@ static enum log_kind log_kind_of(const struct event *e)
     return e->kind == KIND_dispatch ? LOG_DISPATCH : e->kind == KIND_report ? LOG_REPORT : LOG_MESSAGE;
 }
 
-static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags)
+static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags,
+                      bool replaces)
 {
-    struct log_row row = {
-        .id = j->store->next_id, .ts_ms = e->ts_ms, .received_ms = from->now_ms, .kind = log_kind_of(e)
-    };
+    struct log_row row = { .id = j->store->next_id,
+                           .ts_ms = e->ts_ms,
+                           .received_ms = from->now_ms,
+                           .kind = log_kind_of(e),
+                           .misdated = flags != 0,
+                           .replaces = replaces };
     int rc = row.kind == LOG_DISPATCH ? append_dispatch(j, from, e, flags, &row)
              : row.kind == LOG_REPORT ? append_report(j, from, e, &row)
                                       : append_message(j, from, e, &row);
@@ -350,7 +354,7 @@ int journal_append(struct journal *j, const struct journal_origin *from, struct 
     if (recent_find(&j->recent, e->id, &old) && (rc = meet_again(j, from->now_ms, &old, e, result)) != 0)
         return rc;
     if (*result == EVENT_STORED || *result == EVENT_REPLACED)
-        rc = append_new(j, from, e, flags);
+        rc = append_new(j, from, e, flags, *result == EVENT_REPLACED);
     if (rc == 0)
         count_result(&j->tally, *result);
     return rc;

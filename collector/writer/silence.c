@@ -217,15 +217,13 @@ static void leave(const struct silence *s, struct publisher *p, uint64_t epoch, 
 static void take_report(const struct silence *s, struct publisher *p, uint64_t epoch,
                         const struct silence_report *r, int64_t now_ms)
 {
-    bool has_other = p->other.heard_ms != 0;
-
     p->reports = true;
     if (r->every_ms != 0)
         p->every_ms = r->every_ms;
     if (r->closed)
         leave(s, p, epoch, now_ms);
-    else if (r->left && has_other)
-        drop_speaker(p, epoch);
+    else if (r->left)
+        drop_speaker(p, epoch); /* it is dead, and its name is awaited all the same */
 }
 
 int silence_report(struct silence *s, uint32_t source, uint64_t epoch, const struct silence_report *r,
@@ -263,7 +261,7 @@ static int raise_named(struct silence *s, struct publisher *p, const char *name,
     json_t *evidence = json_pack("{s:I, s:I, s:I, s:b}", "last_heard_ms", (json_int_t)p->heard_ms,
                                  "silent_ms", (json_int_t)(now_ms - p->heard_ms), "expected_within_ms",
                                  (json_int_t)patience(s, p), "sends_reports", (int)p->reports);
-    struct alert alert = { ALERT_silent, SEVERITY_CRITICAL, name, title, subject, evidence };
+    struct alert alert = { ALERT_silent, SEVERITY_CRITICAL, name, title, subject, evidence, 0 };
     int rc = subject == NULL || evidence == NULL ? -SQLITE_NOMEM
                                                  : alerts_raise(s->alerts, &alert, now_ms, &p->alert, NULL);
     json_decref(subject);
@@ -334,8 +332,6 @@ static int load(struct silence *s, int64_t now_ms)
     while ((rc = sqlite3_step(s->load)) == SQLITE_ROW)
         load_row(s, s->load, now_ms);
     sqlite3_reset(s->load);
-    for (uint32_t i = 0; i < s->used; i++)
-        s->all[i].steady_ms = now_ms;
     return rc == SQLITE_DONE ? 0 : -rc;
 }
 

@@ -15,7 +15,8 @@ int watch_init(struct watch *w, struct store *store, struct ledger *ledger, cons
 
     *w = (struct watch){ .store = store, .ledger = ledger, .pricer = pricer };
     if ((rc = conditions_init(&w->conditions, &ledger->alerts)) != 0 ||
-        (rc = silence_init(&w->silence, &ledger->alerts, options->silent_ms)) != 0)
+        (rc = silence_init(&w->silence, &ledger->alerts, options->silent_ms)) != 0 ||
+        (rc = runaways_init(&w->runaways, store, ledger)) != 0)
         return rc;
     return store_prepare(store, "SELECT name FROM source WHERE id=?", &w->source_name);
 }
@@ -24,6 +25,7 @@ void watch_fini(struct watch *w)
 {
     conditions_fini(&w->conditions);
     silence_fini(&w->silence);
+    runaways_fini(&w->runaways);
     w->started = false;
 }
 
@@ -35,6 +37,7 @@ void watch_recover(struct watch *w)
 
     w->started = false;
     w->outage.told = false;
+    a->due_ms = 0;
     a->raised = 0;
     memset(a->raised_of, 0, sizeof a->raised_of);
 }
@@ -45,6 +48,8 @@ static int start(struct watch *w, int64_t now_ms)
 
     if (rc == 0)
         rc = silence_start(&w->silence, now_ms);
+    if (rc == 0)
+        rc = runaways_start(&w->runaways, now_ms);
     w->started = rc == 0;
     return rc;
 }
@@ -76,17 +81,23 @@ int watch_tick(struct watch *w, int64_t now_ms, bool all)
     if (rc == 0 && w->outage.there && !w->outage.told)
         rc = tell_outage(w, now_ms);
     if (rc == 0)
+        rc = alerts_tick(&w->ledger->alerts, now_ms);
+    if (rc == 0)
         rc = conditions_tick(&w->conditions, now_ms, all);
+    if (rc == 0)
+        rc = runaways_tick(&w->runaways, now_ms);
     return rc != 0 ? rc : silence_tick(&w->silence, now_ms);
 }
 
 int64_t watch_due_ms(const struct watch *w)
 {
-    int64_t conditions_ms = conditions_due_ms(&w->conditions);
+    int64_t due_ms = conditions_due_ms(&w->conditions);
 
     if (!w->started)
         return 0;
-    return w->silence.due_ms < conditions_ms ? w->silence.due_ms : conditions_ms;
+    due_ms = w->silence.due_ms < due_ms ? w->silence.due_ms : due_ms;
+    due_ms = w->runaways.due_ms < due_ms ? w->runaways.due_ms : due_ms;
+    return w->ledger->alerts.due_ms < due_ms ? w->ledger->alerts.due_ms : due_ms;
 }
 
 bool watch_is_dirty(const struct watch *w)

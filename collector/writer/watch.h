@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * watch.h: what the writer sees that operators are to hear of, beside budgets: conditions.h of rows, reports,
- * the quarantine and stopped calls; publishers that fall silent (silence.h); a store that could not write.
- * It joins them with the ledger's alerts.
+ * the quarantine and stopped calls; publishers that fall silent (silence.h); runaways (runaways.h); a store
+ * that could not write. It joins them with the ledger's alerts.
  *
  * Owner: the writer, inside a transaction unless something else is said. Until the first watch_tick after
  * the start and after a rollback it knows nothing and says nothing. Functions return 0 or a negative SQLite
@@ -17,6 +17,7 @@
 #include "log_row.h"
 #include "losses.h"
 #include "pricer.h"
+#include "runaways.h"
 #include "silence.h"
 
 #define WATCH_ERROR_MAX 200
@@ -39,6 +40,7 @@ struct watch {
     bool started;
     struct conditions conditions;
     struct silence silence;
+    struct runaways runaways;
     struct watch_outage outage;
     sqlite3_stmt *source_name;
 };
@@ -78,13 +80,15 @@ static inline bool watch_is_plain(const struct log_row *row)
     return !row->counts || (row->status != STATUS_blocked && row->num[D_cost_nanousd] != UNKNOWN);
 }
 
-/* A row that has just been written, and the event it was made of. A plain one costs a few ns. */
+/* A row that has just been written, and the event it was made of. A plain one costs a few ns, and what the
+ * recogniser of runaways takes. */
 static inline int watch_row(struct watch *w, const struct log_row *row, const struct event *e,
                             uint32_t source)
 {
     if (row->kind != LOG_DISPATCH || !w->started)
         return 0;
-    return watch_is_plain(row) ? 0 : watch_odd_call(w, row, e, source);
+    int rc = runaways_row(&w->runaways, row, e);
+    return rc != 0 || watch_is_plain(row) ? rc : watch_odd_call(w, row, e, source);
 }
 
 /* A report that has just been written; lost: what its publisher has lost since the one before, by reason. */
