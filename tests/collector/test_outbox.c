@@ -27,8 +27,12 @@ static void raise_alerts(struct box *b, int count)
 
     for (int i = 0; i < count; i++) {
         snprintf(mark, sizeof mark, "%lld", (long long)db_ask(&b->store, "SELECT count(*) FROM alert"));
-        struct alert a = { ALERT_losses, i % 2 ? SEVERITY_CRITICAL : SEVERITY_INFO, mark, "t", nothing,
-                           nothing };
+        struct alert a = { .kind = ALERT_losses,
+                           .severity = i % 2 ? SEVERITY_CRITICAL : SEVERITY_INFO,
+                           .mark = mark,
+                           .title = "t",
+                           .subject = nothing,
+                           .evidence = nothing };
         assert_int_equal(alerts_raise(&b->alerts, &a, NOW, NULL, NULL), 0);
     }
     json_decref(nothing);
