@@ -5,6 +5,7 @@ import email.policy
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 
@@ -151,6 +152,21 @@ def test_a_command_is_run():
             assert f.read().endswith(rest + "\n")
         assert body["alerts"][0]["subject"]["agent"] == "researcher"
         wait_all_told(c)
+
+
+def test_a_test_alert_goes_to_whom_it_should():
+    with Lab() as lab, Receiver() as one, Receiver() as two:
+        c = crossing(lab, hook(one, name="one"), hook(two, name="two"))
+        two.status = 410
+        answer = c.post("/v1/alerts/test", {"destination": "one"}).ok().json()
+        assert [(r["destination"], r["type"], r["ok"], r["error"]) for r in answer["results"]] == [("one", "webhook", True, None)]
+        assert [a["kind"] for a in one.requests[0].body["alerts"]] == ["test"] and not two.requests
+        results = {r["destination"]: r for r in c.post("/v1/alerts/test", {}).ok().json()["results"]}
+        assert results["one"]["ok"] and not results["two"]["ok"] and "410" in results["two"]["error"], results
+        assert c.post("/v1/alerts/test", {"destination": "three"}).status == 404
+        assert c.sql("SELECT count(*) FROM message_out") == [(0,)]
+        p = lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "alerts", "test", "one")
+        assert re.search("one +webhook +ok", p.finish())
 
 
 def test_hup_changes_the_destinations():
