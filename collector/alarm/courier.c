@@ -16,6 +16,8 @@
 #include "../base/log.h"
 #include "notifier.h"
 
+#define WAIT_MOST_MS ((int64_t)60 * 60 * 1000) /* between two messages, or attempts */
+
 /* ------------------------------------------------------------------ errands */
 
 /* On the writer's thread: nothing of the errand may be touched once it is answered. */
@@ -216,28 +218,36 @@ struct choice {
     struct outbox_message message;
 };
 
+/* When a message may be told. One that would wait for longer than anything but quiet hours makes it wait has
+ * seen a clock that was ahead, or quiet hours that are not any more. */
+static int64_t due_ms_of(const struct choice *x, const struct outbox_message *m)
+{
+    enum severity severity = SEVERITY_CRITICAL;
+    int64_t due_ms = m->due_ms;
+
+    if (m->due_ms > x->now_ms && m->due_ms - x->now_ms <= WAIT_MOST_MS)
+        return due_ms;
+    if (m->state == MESSAGE_BEGUN && m->due_ms <= x->now_ms)
+        return due_ms;
+    (void)outbox_severity(x->c->room->view, m->id, &severity);
+    return destination_opens_ms(x->c->to, severity, x->now_ms);
+}
+
 static bool consider(void *arg, const struct outbox_message *m)
 {
     struct choice *x = arg;
-    enum severity severity = SEVERITY_CRITICAL;
-    int64_t opens_ms = m->due_ms;
+    int64_t due_ms = due_ms_of(x, m);
 
     x->message = *m;
+    x->found = due_ms <= x->now_ms;
+    if (due_ms < x->next_ms)
+        x->next_ms = due_ms;
     if (m->state == MESSAGE_BEGUN) { /* nothing overtakes it */
-        x->found = m->due_ms <= x->now_ms || x->c->hurry;
+        x->found = x->found || x->c->hurry;
         x->waits = !x->found;
-        x->next_ms = m->due_ms;
         return true;
     }
-    if (m->due_ms <= x->now_ms) {
-        (void)outbox_severity(x->c->room->view, m->id, &severity);
-        opens_ms = destination_opens_ms(x->c->to, severity, x->now_ms);
-        if ((x->found = opens_ms <= x->now_ms))
-            return true;
-    }
-    if (opens_ms < x->next_ms)
-        x->next_ms = opens_ms;
-    return m->due_ms > x->now_ms; /* those that follow are due later still */
+    return x->found;
 }
 
 /* Tells, or freezes, the message whose turn it is. False: there is an error to write down first, or an
@@ -294,7 +304,8 @@ static void route(struct courier *c, int64_t now_ms, bool begin)
 
     if (!is_readable(c, outbox_place(c->room->view, c->name, &upto, &began_ms), now_ms) || upto == UNKNOWN)
         return;
-    r.first_ms = began_ms != UNKNOWN ? began_ms + c->to->group_ms : 0;
+    if (began_ms != UNKNOWN) /* later than now: by a clock that was ahead */
+        r.first_ms = (began_ms < now_ms ? began_ms : now_ms) + c->to->group_ms;
     r.upto = upto;
     if (!is_readable(c, outbox_alerts(c->room->view, upto, route_one, &r), now_ms) || r.upto == upto)
         return;
@@ -408,7 +419,7 @@ void courier_turn(struct courier *c, int64_t now_ms)
 
     if (errand_take(&c->errand))
         take_answer(c, now_ms);
-    if (!c->room->held)
+    if (!c->room->ending)
         turn_notice(c, now_ms);
     if (c->errand.out || now_ms < c->look_ms || (c->room->held && !c->fated))
         return;

@@ -26,7 +26,8 @@ struct postroom {
     struct counters *counters;
     int64_t (*now_ms)(void);
     int64_t outage_ms; /* since when the store cannot write, if that is to be told now; 0: it is not */
-    bool held;         /* nothing new is ordered or begun: the list changes, or the end is near */
+    bool held;         /* no message is routed or begun: the list changes, or the end is near */
+    bool ending;       /* nothing at all is */
     unsigned seed;     /* of chance */
 };
 

@@ -42,6 +42,7 @@ struct notifier {
     struct courier *courier[DESTINATIONS_MAX];
     size_t couriers;
     uint32_t tick;             /* of the alerts, seen */
+    int64_t last_ms;           /* of the last turn */
     struct handover *handover; /* borrowed; NULL: none */
     bool adopted;              /* its destinations have couriers; the file does not know them yet */
     struct errand errand;      /* that makes them known */
@@ -88,7 +89,7 @@ static void free_couriers(struct notifier *n)
 static void adopt(struct notifier *n)
 {
     struct handover *h = n->handover;
-    struct courier *next[DESTINATIONS_MAX];
+    struct courier *next[DESTINATIONS_MAX] = { NULL };
     size_t count = 0;
 
     for (size_t i = 0; i < h->count; i++) {
@@ -101,7 +102,7 @@ static void adopt(struct notifier *n)
             next[count++] = c;
     }
     free_couriers(n);
-    memcpy(n->courier, next, count * sizeof *next);
+    memcpy(n->courier, next, sizeof next);
     n->couriers = count;
     n->adopted = true;
     n->known = false;
@@ -247,13 +248,16 @@ static void watch_store(struct notifier *n, int64_t now_ms)
     n->room.outage_ms = n->outage_ms != 0 && now_ms - n->outage_ms >= NOTIFIER_OUTAGE_MS ? n->outage_ms : 0;
 }
 
-static void watch_alerts(struct notifier *n)
+/* A clock that was put back makes all times that couriers wait for wrong. */
+static void watch_alerts(struct notifier *n, int64_t now_ms)
 {
     uint32_t tick = ticker_read(n->room.alerts);
+    bool moved = tick != n->tick || now_ms < n->last_ms;
 
-    if (tick == n->tick)
-        return;
+    n->last_ms = now_ms;
     n->tick = tick;
+    if (!moved)
+        return;
     for (size_t i = 0; i < n->couriers; i++)
         n->courier[i]->look_ms = 0;
 }
@@ -265,8 +269,9 @@ static void turn(struct notifier *n)
 
     read_inbox(n, now_ms);
     watch_store(n, now_ms);
-    watch_alerts(n);
+    watch_alerts(n, now_ms);
     turn_destinations(n, now_ms);
+    n->room.ending = n->stopping;
     n->room.held = n->handover != NULL || !n->known || n->stopping;
     for (size_t i = 0; i < n->couriers; i++)
         courier_turn(n->courier[i], now_ms);
@@ -402,6 +407,8 @@ void notifier_stop(struct notifier *n)
     pthread_join(n->thread, NULL);
     send_home(n);
     free_couriers(n);
+    outbox_close(n->room.view); /* before the writer's: the last one to close a file tidies up */
+    n->room.view = NULL;
 }
 
 void notifier_free(struct notifier *n)

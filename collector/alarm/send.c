@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/utf8.h"
 #include "send_work.h"
 
 #define CONNECTIONS_KEPT 16
@@ -58,8 +59,23 @@ void sender_free(struct sender *s)
     free(s);
 }
 
+/* One line of UTF-8, whatever a receiver, or a library, has said. */
+static void copy_line(const char *from, char to[SEND_ERROR_MAX])
+{
+    size_t len = strlen(from);
+    bool valid = utf8_valid((const uint8_t *)from, len);
+
+    len = utf8_cut(from, len, SEND_ERROR_MAX - 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)from[i];
+        to[i] = (char)(c < 0x20 || c == 0x7f ? ' ' : c >= 0x80 && !valid ? '?' : c);
+    }
+    to[len] = '\0';
+}
+
 void attempt_end(struct attempt *a, enum send_fate fate, const char *fmt, ...)
 {
+    char line[2 * SEND_ERROR_MAX];
     va_list args;
 
     if (a->ended)
@@ -68,8 +84,9 @@ void attempt_end(struct attempt *a, enum send_fate fate, const char *fmt, ...)
     a->result.fate = fate;
     a->result.took_ms = (mono_us() - a->began_us) / 1000;
     va_start(args, fmt);
-    vsnprintf(a->result.error, sizeof a->result.error, fmt, args);
+    vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    copy_line(line, a->result.error);
 }
 
 /* ----------------------------------------------------------------- beginning */

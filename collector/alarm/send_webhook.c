@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * send_webhook.c: a POST. Its key goes with each attempt, so that a receiver which has taken it can tell the
- * second one from a second message; the signatures are over the body as it is sent. A redirect is not followed:
- * it would lead the alerts, and their signature, wherever the receiver likes.
+ * second one from a second message; the signatures are over the body as it is sent. A redirect is not
+ * followed: it would lead the alerts, and their signature, wherever the receiver likes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 #include "../base/log.h"
 #include "send_work.h"
 
-/* Ours, which says when, so that nobody can send it again later; and the one that GitHub made common, of the body
- * alone, which what stands at the other end may already know how to check. */
+/* Ours, which says when, so that nobody can send it again later; and the one that GitHub made common, of the
+ * body alone, which what stands at the other end may already know how to check. */
 static bool add_signatures(struct attempt *a, const char *secret, int64_t now_s)
 {
     char line[200], signature[PAYLOAD_SIGNATURE];

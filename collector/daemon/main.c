@@ -244,8 +244,7 @@ static int start_http(struct daemon *d, char *error)
         .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
         .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
-        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern,
-                   hook_alert_test },
+        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern, hook_alert_test },
     };
 
     if (!config_split_address(d->config.http, host, sizeof host, &options.port))

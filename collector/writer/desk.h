@@ -43,7 +43,8 @@ struct desk {
     struct monotime count_due;
 };
 
-/* Copies path and zone; the borrowed ones have been set. 0 or a negative SQLite code; fini is due in any case. */
+/* Copies path and zone; the borrowed ones have been set. 0 or a negative SQLite code; fini is due in any
+ * case. */
 int desk_init(struct desk *d, const char *path, const char *zone);
 void desk_fini(struct desk *d);
 

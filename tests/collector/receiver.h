@@ -191,4 +191,12 @@ static inline size_t receiver_seen(struct receiver *r, char at)
     return seen;
 }
 
+static inline size_t receiver_taken(struct receiver *r, char at)
+{
+    pthread_mutex_lock(&r->lock);
+    size_t taken = r->path[at - 'a'].taken;
+    pthread_mutex_unlock(&r->lock);
+    return taken;
+}
+
 #endif

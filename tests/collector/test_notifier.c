@@ -205,8 +205,8 @@ static void each_answer_has_its_consequence(void **state)
     lab_start(&l);
     USE(&l, A);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        l.receiver.path[0].retry_after = cases[i].retry_after; /* nobody looks: the last answer is out */
         receiver_set(&l.receiver, 'a', cases[i].status, false);
-        l.receiver.path[0].retry_after = cases[i].retry_after;
         lab_raise(&l, "soft", 1);
         lab_settle(&l);
         int64_t state_is = lab_ask(&l, "SELECT state FROM message_out ORDER BY id DESC LIMIT 1");
@@ -284,6 +284,29 @@ static void quiet_hours_hold_warnings(void **state)
     lab_step(&l, MINUTE_MS); /* 07:00 */
     receiver_wait(&l.receiver, 'a', true, 2);
     assert_int_equal(json_array_size(json_object_get(l.receiver.got[1].body, "alerts")), 2);
+    lab_stop(&l);
+}
+
+static void a_clock_that_was_ahead_delays_nothing(void **state)
+{
+    static struct lab l;
+
+    (void)state;
+    lab_start(&l);
+    USE(&l, A);
+    lab_step(&l, 100 * 24 * HOUR_MS);
+    receiver_set(&l.receiver, 'a', 503, false);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    receiver_set(&l.receiver, 'a', 200, false);
+    lab_pass(&l, -100 * 24 * HOUR_MS);
+    wait_told(&l, 2);
+    lab_raise(&l, "soft", 1);
+    lab_step(&l, MINUTE_MS);
+    wait_told(&l, 3);
+    lab_check(&l, 'a', ALL);
     lab_stop(&l);
 }
 
@@ -558,6 +581,19 @@ static void a_command_that_fails_is_run_again(void **state)
     lab_step(&l, 5 * SECOND_MS);
     wait_told(&l, 1);
 
+    write_script("babble", "printf 'a\\377\\nb\\303\\251' >&2; kill -TERM $$");
+    use_command(&l, "babble");
+    lab_step(&l, HOUR_MS);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    assert_int_equal(
+        lab_ask(&l, "SELECT error LIKE 'signal 15 ended it: \"a\\xff\\x0ab_\"' FROM message_out WHERE"
+                    " state = 1"),
+        1);
+    write_script("fine", "exit 0");
+    use_command(&l, "fine");
+    lab_settle(&l);
+
     write_script("slow", "sleep 1000 & echo $! >pid.txt; wait");
     use_command(&l, "slow");
     lab_step(&l, HOUR_MS);
@@ -628,7 +664,7 @@ static void an_outage_of_the_store_is_told_once(void **state)
         nanosleep(&pause, NULL);
     }
     receiver_set(&l.receiver, 'a', 200, false);
-    while (l.receiver.path[0].taken == 0) {
+    while (receiver_taken(&l.receiver, 'a') == 0) {
         lab_pass(&l, SECOND_MS);
         nanosleep(&pause, NULL);
     }
@@ -660,6 +696,7 @@ int main(void)
         TEST(a_slow_destination_holds_up_nobody),
         TEST(an_attempt_has_its_time),
         TEST(quiet_hours_hold_warnings),
+        TEST(a_clock_that_was_ahead_delays_nothing),
         TEST(a_warning_that_failed_waits_for_the_end_of_quiet),
         TEST(a_restart_in_each_state_repeats_under_the_same_key_at_most),
         TEST(what_was_told_and_not_written_down_is_repeated),

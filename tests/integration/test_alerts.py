@@ -5,6 +5,7 @@ import email.policy
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 
@@ -153,6 +154,21 @@ def test_a_command_is_run():
         wait_all_told(c)
 
 
+def test_a_test_alert_goes_to_whom_it_should():
+    with Lab() as lab, Receiver() as one, Receiver() as two:
+        c = crossing(lab, hook(one, name="one"), hook(two, name="two"))
+        two.status = 410
+        answer = c.post("/v1/alerts/test", {"destination": "one"}).ok().json()
+        assert [(r["destination"], r["type"], r["ok"], r["error"]) for r in answer["results"]] == [("one", "webhook", True, None)]
+        assert [a["kind"] for a in one.requests[0].body["alerts"]] == ["test"] and not two.requests
+        results = {r["destination"]: r for r in c.post("/v1/alerts/test", {}).ok().json()["results"]}
+        assert results["one"]["ok"] and not results["two"]["ok"] and "410" in results["two"]["error"], results
+        assert c.post("/v1/alerts/test", {"destination": "three"}).status == 404
+        assert c.sql("SELECT count(*) FROM message_out") == [(0,)]
+        p = lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "alerts", "test", "one")
+        assert re.search("one +webhook +ok", p.finish())
+
+
 def test_hup_changes_the_destinations():
     with Lab() as lab, Receiver() as one, Receiver() as two:
         c = crossing(lab, hook(one, name="one"))
@@ -185,13 +201,20 @@ def test_a_kill_between_commit_and_delivery():
         c.start()
         second, = r.wait()
         assert second.key == first.key and second.raw == first.raw
+        r.open.clear()  # the same with an orderly end
+        cross(c, "held again")
+        third = r.wait(3, taken=False)[2]
+        c.stop()
+        r.open.set()
+        c.start()
+        assert r.wait(4, taken=False)[3].key == third.key != first.key
         for i in range(5):  # at any moment
             cross(c, *("round-%d-%d" % (i, n) for n in range(20)))
             c.kill()
             c.start()
         wait_all_told(c)
         check_once(c, r)
-        assert len(alerts(c)) == 101
+        assert len(alerts(c)) == 102
 
 
 @in_namespace

@@ -151,7 +151,8 @@ def test_deliveries_are_shown():
         id = alerts(c)[0]["id"]
         c.stop()
         db = sqlite3.connect(c.database)
-        db.executescript("INSERT INTO message_out VALUES (1, 'k', 'slack', 3, 1, 100, 9, 50, 'HTTP 500 \x9b31m'), (2, 'k', 'mail', 0, 1, 200, 0, NULL, NULL);"
+        db.executescript("INSERT INTO message_out (id, key, destination, state, made_ms, due_ms, attempts, ended_ms, error)"
+                         " VALUES (1, 'k', 'slack', 3, 1, 100, 9, 50, 'HTTP 500 \x9b31m'), (2, 'k', 'mail', 0, 1, 200, 0, NULL, NULL);"
                          "INSERT INTO message_alert VALUES (%d, 1), (%d, 2)" % (id, id))
         db.execute("UPDATE message_out SET ended_ms = strftime('%s') * 1000 WHERE state = 3")
         db.commit()
