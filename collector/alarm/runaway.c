@@ -318,6 +318,7 @@ static void begin(struct looking *l, struct runaway *r, const struct runaway_cal
     l->asked = l->compacts = false;
     l->told = 0;
     l->bucket = window_bucket(c->ts_ms, WINDOW_MINUTE_MS);
+    l->ts_s = (uint32_t)window_bucket(c->ts_ms, 1000);
     for (int look = 0; look < LOOKS; look++)
         l->at[look] = SEEN_NONE;
 }

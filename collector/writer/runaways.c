@@ -10,7 +10,6 @@
 
 #define AUTHOR    "tollgated"
 #define MARK_ROOM (ALERT_MARK_MAX + 1)
-#define NAME_ROOM 256 /* bytes of a name, and its end */
 
 static const enum subject_field field_of[LOOKS] = { SUBJECT_session_id, SUBJECT_root_session_id,
                                                     SUBJECT_agent_id };
@@ -194,7 +193,7 @@ static int raise_alert(struct runaways *r, const struct runaway_finding *f, bool
 static int put_pause(struct runaways *r, const struct runaway_finding *f, int64_t alert, int64_t *id)
 {
     const struct runaway_rule *rule = f->rule;
-    char value[NAME_ROOM];
+    char value[RUNAWAYS_NAME];
     const struct pause_new p = {
         .field = field_of[f->look],
         .value = value,
@@ -224,7 +223,14 @@ static int found(void *arg, const struct runaway_finding *f)
         return rc;
     if (pause != 0)
         forget_open(r, alert);
-    return pause != 0 ? 0 : put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS, now_ms);
+    if (pause != 0)
+        return 0;
+    if (f->rule->cooldown_ms == 0) {
+        r->forgets = true;
+        r->forget_look = f->look;
+        snprintf(r->forget_name, sizeof r->forget_name, "%.*s", (int)f->name.len, (const char *)f->name.at);
+    }
+    return put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS, now_ms);
 }
 
 /* ------------------------------------------------------------------------ past */
@@ -359,5 +365,9 @@ int runaways_row(struct runaways *r, const struct log_row *row, const struct eve
     if (call.ts_ms > row->received_ms)
         call.ts_ms = row->received_ms;
     r->row = row;
-    return runaway_look_at(r->seen, &call, false, found, r);
+    r->forgets = false;
+    rc = runaway_look_at(r->seen, &call, false, found, r);
+    if (r->forgets)
+        forget(r, (int)field_of[r->forget_look], r->forget_name);
+    return rc;
 }

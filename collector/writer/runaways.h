@@ -31,7 +31,9 @@
 #define RUNAWAYS_ACT_MS    ((int64_t)5 * 60 * 1000)
 #define RUNAWAYS_PAST_MS   ((int64_t)7 * 60 * 60 * 1000)
 #define RUNAWAYS_PAST_ROWS 100000
-#define RUNAWAYS_DAY_MS    ((int64_t)24 * 60 * 60 * 1000) /* without a pause, of a cool-down without an end */
+#define RUNAWAYS_DAY_MS \
+    ((int64_t)24 * 60 * 60 * 1000) /* of a cool-down without an end, if nothing is paused */
+#define RUNAWAYS_NAME 256          /* bytes of a name, and its end */
 
 /* An alert that ends by itself. */
 struct runaways_open {
@@ -44,8 +46,11 @@ struct runaways {
     struct runaway *seen;       /* owned */
     struct runaways_open *open; /* owned */
     size_t open_count;
-    int64_t due_ms;            /* when the first of them ends; INT64_MAX */
-    bool reads;                /* the past is still to be read */
+    int64_t due_ms; /* when the first of them ends; INT64_MAX */
+    bool reads;     /* the past is still to be read */
+    bool forgets;   /* what was told and would be never again, although nothing is paused: */
+    enum runaway_look forget_look;
+    char forget_name[RUNAWAYS_NAME];
     const struct log_row *row; /* that is being looked at */
     sqlite3_stmt *load;
 };
