@@ -112,7 +112,7 @@ static int look(struct replay *r, sqlite3 *db)
     int rc = runaway_log_open(&log, db, RUNAWAY_BY_TIME);
 
     if (rc == 0) {
-        runaway_log_seek(&log, 0, INT64_MAX, r->from_ms, r->to_ms);
+        runaway_log_seek(&log, 0, INT64_MAX, r->from_ms, r->to_ms, INT64_MAX);
         while ((rc = runaway_log_next(&log, &call)) == 1) {
             if (++r->calls % TICK_ROWS == 0 && !database_progress(&r->database, 0, 0))
                 rc = -SQLITE_INTERRUPT;

@@ -279,10 +279,10 @@ static int open_ended(struct runaways *r, int64_t from_ms, struct ended *e)
     return 0;
 }
 
-/* Forgets what had been forgotten by then. */
+/* Forgets what had been forgotten before then. */
 static void pass_ended(struct runaways *r, struct ended *e, int64_t ts_ms)
 {
-    while (e->at_ms <= ts_ms) {
+    while (e->at_ms < ts_ms) {
         const char *field = (const char *)sqlite3_column_text(e->stmt, 1);
         forget(r, subject_field_code(field, strlen(field)), (const char *)sqlite3_column_text(e->stmt, 2));
         next_ended(e);
@@ -302,7 +302,7 @@ static int look_quietly(struct runaways *r, struct runaway_log *log, int64_t fro
         if ((rc = runaway_look_at(r->seen, &call, true, found, r)) != 0)
             break;
     }
-    pass_ended(r, &ended, now_ms);
+    pass_ended(r, &ended, now_ms + 1);
     sqlite3_finalize(ended.stmt);
     runaway_log_rest(log);
     return rc;
@@ -319,7 +319,7 @@ static int read_past(struct runaways *r, int64_t now_ms, int64_t last_id)
     if (rc != 0)
         return rc;
     if ((rc = runaway_log_open(&log, r->store->db, RUNAWAY_BY_ARRIVAL)) == 0) {
-        runaway_log_seek(&log, first_id, last_id, now_ms - RUNAWAYS_PAST_MS, now_ms + 1);
+        runaway_log_seek(&log, first_id, last_id, now_ms - RUNAWAYS_PAST_MS, now_ms + 1, RUNAWAYS_LATE_MS);
         rc = look_quietly(r, &log, now_ms - RUNAWAYS_PAST_MS, now_ms);
     }
     runaway_log_close(&log);
