@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ledger_pauses.h"
+#include "runaway_log.h"
 
 #define AUTHOR    "tollgated"
 #define MARK_ROOM (ALERT_MARK_MAX + 1)

@@ -22,8 +22,9 @@
 #ifndef COLLECTOR_RUNAWAYS_H
 #define COLLECTOR_RUNAWAYS_H
 
+#include "../alarm/runaway.h"
 #include "ledger.h"
-#include "runaway_log.h"
+#include "log_row.h"
 
 #define RUNAWAYS_OPEN      4096
 #define RUNAWAYS_SLACK_MS  ((int64_t)60 * 1000)
@@ -31,9 +32,8 @@
 #define RUNAWAYS_ACT_MS    ((int64_t)5 * 60 * 1000)
 #define RUNAWAYS_PAST_MS   ((int64_t)7 * 60 * 60 * 1000)
 #define RUNAWAYS_PAST_ROWS 100000
-#define RUNAWAYS_DAY_MS \
-    ((int64_t)24 * 60 * 60 * 1000) /* of a cool-down without an end, if nothing is paused */
-#define RUNAWAYS_NAME 256          /* bytes of a name, and its end */
+#define RUNAWAYS_DAY_MS    ((int64_t)24 * 60 * 60 * 1000) /* of an endless cool-down without a pause */
+#define RUNAWAYS_NAME      256                            /* bytes of a name, and its end */
 
 /* An alert that ends by itself. */
 struct runaways_open {
