@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runaways.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static void pause_over(void *arg, const struct pause *p, bool resumed)
 int runaways_init(struct runaways *r, struct store *store, struct ledger *ledger)
 {
     *r = (struct runaways){ .store = store, .ledger = ledger, .due_ms = INT64_MAX, .reads = true };
-    r->open = malloc(RUNAWAYS_OPEN * sizeof *r->open);
+    r->open = malloc((RUNAWAYS_OPEN + RUNAWAYS_OTHERS) * sizeof *r->open);
     if (r->open == NULL || runaway_new(&r->seen) != 0)
         return -SQLITE_NOMEM;
     ledger->pause_over.call = pause_over;
@@ -97,21 +97,17 @@ static void forget_open(struct runaways *r, int64_t alert)
 }
 
 /* It ends at due_ms, or later if it is told again before. */
-static int put_open(struct runaways *r, int64_t alert, int64_t due_ms, int64_t now_ms)
+static void put_open(struct runaways *r, int64_t alert, int64_t due_ms)
 {
-    size_t first = 0;
-    int rc = 0;
-
     forget_open(r, alert);
-    if (r->open_count == RUNAWAYS_OPEN) {
-        for (size_t i = 1; i < r->open_count; i++)
-            if (r->open[i].due_ms < r->open[first].due_ms)
-                first = i;
-        rc = end(r, first, now_ms);
-    }
+    assert(r->open_count < RUNAWAYS_OPEN + RUNAWAYS_OTHERS);
     r->open[r->open_count++] = (struct runaways_open){ alert, due_ms };
-    plan(r);
-    return rc;
+    r->due_ms = due_ms < r->due_ms ? due_ms : r->due_ms;
+}
+
+static bool is_full(const struct runaways *r)
+{
+    return r->open_count >= RUNAWAYS_OPEN;
 }
 
 /* --------------------------------------------------------------------- telling */
@@ -169,12 +165,14 @@ static json_t *evidence_of(const struct runaway_finding *f, bool acts)
 static int raise_alert(struct runaways *r, const struct runaway_finding *f, bool acts, int64_t *id)
 {
     char mark[MARK_ROOM];
-    json_t *subject = subject_of(f), *evidence = evidence_of(f, acts);
+    json_t *subject = is_full(r) ? json_object() : subject_of(f), *evidence = evidence_of(f, acts);
+    struct slice name =
+        is_full(r) ? (struct slice){ (const uint8_t *)RUNAWAYS_OTHER, sizeof RUNAWAYS_OTHER - 1 } : f->name;
     bool fresh = false;
     int rc = subject == NULL || evidence == NULL ? -SQLITE_NOMEM : 0;
 
     snprintf(mark, sizeof mark, "%s/%s/%.*s", runaway_kind_name((int)f->rule->kind),
-             runaway_look_name((int)f->look), (int)f->name.len, (const char *)f->name.at);
+             runaway_look_name((int)f->look), (int)name.len, (const char *)name.at);
     const struct alert alert = { .kind = ALERT_runaway,
                                  .severity = f->rule->severity,
                                  .mark = mark,
@@ -201,7 +199,7 @@ static int put_pause(struct runaways *r, const struct runaway_finding *f, int64_
         .delay_ms = rule->action == ACTION_DELAY ? rule->delay_ms : 0,
         .until_ms = rule->cooldown_ms > 0 ? r->row->received_ms + rule->cooldown_ms : WINDOW_NEVER,
         .rule = runaway_kind_name((int)rule->kind),
-        .alert = alert,
+        .alert = is_full(r) ? UNKNOWN : alert,
         .author = AUTHOR,
         .reason = f->text,
     };
@@ -222,16 +220,17 @@ static int found(void *arg, const struct runaway_finding *f)
         rc = put_pause(r, f, alert, &pause);
     if (rc != 0)
         return rc;
-    if (pause != 0)
+    if (pause != 0 && !is_full(r)) { /* it ends the alert */
         forget_open(r, alert);
-    if (pause != 0)
         return 0;
-    if (f->rule->cooldown_ms == 0) {
+    }
+    if (pause == 0 && f->rule->cooldown_ms == 0) {
         r->forgets = true;
         r->forget_look = f->look;
         snprintf(r->forget_name, sizeof r->forget_name, "%.*s", (int)f->name.len, (const char *)f->name.at);
     }
-    return put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS, now_ms);
+    put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------ past */
@@ -337,7 +336,7 @@ int runaways_start(struct runaways *r, int64_t now_ms)
     sqlite3_bind_int64(r->load, 1, RUNAWAYS_DAY_MS);
     sqlite3_bind_int64(r->load, 2, RUNAWAYS_SLACK_MS);
     sqlite3_bind_int64(r->load, 3, now_ms);
-    sqlite3_bind_int64(r->load, 4, RUNAWAYS_OPEN);
+    sqlite3_bind_int64(r->load, 4, RUNAWAYS_OPEN + RUNAWAYS_OTHERS);
     while ((rc = sqlite3_step(r->load)) == SQLITE_ROW)
         r->open[r->open_count++] =
             (struct runaways_open){ sqlite3_column_int64(r->load, 0), sqlite3_column_int64(r->load, 1) };

@@ -5,7 +5,8 @@
  * The mark of an alert is its rule, its look and its name. One with a pause ends with the pause: after the
  * cool-down, or when somebody resumes it; then what was seen of the subject is forgotten. One without ends
  * when the rule was not broken again for a cool-down and RUNAWAYS_SLACK_MS more; broken again before, it
- * counts up. RUNAWAYS_OPEN of these are open at once: another one ends the one that would end first.
+ * counts up. While RUNAWAYS_OPEN of these are open, what is found of a rule and a look is told together, as
+ * one under the name "(other)".
  *
  * Not looked at: calls whose time was out of range, those told later than RUNAWAYS_LATE_MS, and the final
  * record of a call whose partial one has been looked at. What breaks a rule but is older than
@@ -27,6 +28,8 @@
 #include "log_row.h"
 
 #define RUNAWAYS_OPEN      4096
+#define RUNAWAYS_OTHERS    (RUNAWAY_KIND_COUNT * LOOKS)
+#define RUNAWAYS_OTHER     "(other)"
 #define RUNAWAYS_SLACK_MS  ((int64_t)60 * 1000)
 #define RUNAWAYS_LATE_MS   ((int64_t)60 * 60 * 1000)
 #define RUNAWAYS_ACT_MS    ((int64_t)5 * 60 * 1000)
@@ -44,7 +47,7 @@ struct runaways {
     struct store *store;        /* borrowed, as the next */
     struct ledger *ledger;      /* its alerts are everybody's */
     struct runaway *seen;       /* owned */
-    struct runaways_open *open; /* owned */
+    struct runaways_open *open; /* owned; RUNAWAYS_OPEN and RUNAWAYS_OTHERS at the most */
     size_t open_count;
     int64_t due_ms; /* when the first of them ends; INT64_MAX */
     bool reads;     /* the past is still to be read */
