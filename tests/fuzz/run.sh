@@ -13,7 +13,7 @@ flags="-std=c11 -D_GNU_SOURCE -Iinclude -O1 -g -Wall -Wextra -Werror -fsanitize=
 base=$(ls collector/base/*.c)
 govern=$(printf 'collector/govern/%s.c ' amount budget budget_parse definition duration instant pattern policy scope subject window)
 
-alarm="collector/alarm/alert.c $(echo collector/alarm/destination*.c)"
+alarm="collector/alarm/alert.c collector/alarm/runaway_rule.c $(echo collector/alarm/destination*.c)"
 
 sources() {
     case $1 in
