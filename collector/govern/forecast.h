@@ -45,7 +45,7 @@ enum forecast_basis {
     FORECAST_CURVE,
     FORECAST_RATE,
     /* nothing is projected, because */
-    FORECAST_NO_CALLS, /* none has come in this window */
+    FORECAST_NO_CALLS,  /* none has come in this window */
     FORECAST_TOO_YOUNG, /* too little of the window is over, or its pace is not known yet */
     FORECAST_COUNTING   /* what was before the budget is still being added: whoever has it says so */
 };

@@ -138,8 +138,10 @@ static int recall(struct ledger *l)
 
 static void read_amounts(const json_t *list, int64_t out[CURVE_SLOTS])
 {
-    for (size_t i = 0; i < CURVE_SLOTS; i++)
-        out[i] = (int64_t)json_integer_value(json_array_get(list, i));
+    for (size_t i = 0; i < CURVE_SLOTS; i++) {
+        int64_t amount = (int64_t)json_integer_value(json_array_get(list, i));
+        out[i] = amount > 0 ? amount : 0;
+    }
 }
 
 static void read_curve(const char *body, int64_t start_ms, struct curve *out)

@@ -2,10 +2,11 @@
  *
  * The ledger's paces and what it foretells, with a clock of the test's own.
  */
+#include "collector/writer/backtest.h"
 #include "ledger_db.h"
 
 #define HOUR_MS  (60 * (int64_t)MINUTE_MS)
-#define START_MS  ((int64_t)1780272000000) /* Monday, 2026-06-01 00:00 UTC */
+#define START_MS ((int64_t)1780272000000) /* Monday, 2026-06-01 00:00 UTC */
 
 static struct made_call call_of(const char *agent)
 {
@@ -246,6 +247,43 @@ static void many_accounts_are_looked_at_in_slices(void **state)
     db_stop(&d);
 }
 
+/* Three days and a half of 144 calls each (the budgets come in the order of their names), of which the first
+ * has nothing before it and the last is not over. */
+static void a_replay_measures_what_is_over(void **state)
+{
+    struct ledger_db d;
+    struct backtest_result r;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"over\", \"limit\": \"100 calls\", \"window\": \"day\", \"action\": \"alert\"}");
+    db_put(&d, "{\"name\": \"roomy\", \"limit\": \"200 calls\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"total\", \"limit\": \"9999 calls\", \"window\": \"total\"}");
+    call_every(&d, "a", 10 * MINUTE_MS, START_MS + 3 * DAY_MS + 12 * HOUR_MS);
+    struct backtest_options o = { .zone = "UTC", .from_ms = START_MS, .to_ms = d.now_ms };
+    assert_int_equal(backtest(d.store.db, &o, &r), 0);
+    assert_int_equal(r.budgets, 3);
+    assert_int_equal(r.calls, 7 * 72);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(r.budget[i].windows, 3);
+        assert_int_equal(r.budget[i].learnt, 2);
+        for (int q = 0; q < 3; q++) {
+            assert_int_equal(r.budget[i].error[q].kept, 3);
+            assert_true(backtest_quantile(&r.budget[i].error[q], 0.9) < 0.05);
+        }
+    }
+    assert_true(r.budget[0].right == 3 && r.budget[0].wrong == 0 && r.budget[0].missed == 0);
+    assert_true(r.budget[1].right == 0 && r.budget[1].wrong == 0 && r.budget[1].missed == 0);
+    assert_int_equal(r.budget[2].windows, 0);
+    backtest_fini(&r);
+    o.from_ms = START_MS + HOUR_MS; /* then the first day is not whole */
+    assert_int_equal(backtest(d.store.db, &o, &r), 0);
+    assert_int_equal(r.budget[0].windows, 2);
+    assert_true(backtest_quantile(&r.budget[2].error[0], 0.5) < 0);
+    backtest_fini(&r);
+    db_stop(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +293,7 @@ int main(void)
         TEST(a_pace_survives_what_it_can),
         TEST(what_is_taken_back_is_taken_off_the_pace),
         TEST(the_curve_of_days_is_remembered),
+        TEST(a_replay_measures_what_is_over),
         TEST(many_accounts_are_looked_at_in_slices),
     };
 
