@@ -66,10 +66,22 @@ static bool is_curved(const struct forecast_input *in)
            curve_at(in->curve, 1) > 0;
 }
 
+/* At the last hour's pace, as far as the window goes. */
+static int64_t reached_by_pace_ms(const struct forecast_input *in, const struct forecast *f)
+{
+    return f->per_hour != UNKNOWN ? reached_ms(in, (double)f->per_hour / HOUR_MS, in->end_ms) : UNKNOWN;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms == UNKNOWN || (b_ms != UNKNOWN && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static void calendar(const struct forecast_input *in, struct forecast *out)
 {
     double part = (double)(in->now_ms - in->start_ms) / (double)(in->end_ms - in->start_ms);
 
+    out->exhausted_ms = reached_by_pace_ms(in, out);
     if (part < FORECAST_PART_MIN || in->now_ms >= in->end_ms) {
         out->basis = FORECAST_TOO_YOUNG;
         return;
@@ -77,7 +89,8 @@ static void calendar(const struct forecast_input *in, struct forecast *out)
     out->basis = is_curved(in) ? FORECAST_CURVE : FORECAST_RATE;
     double rest = is_curved(in) ? by_curve(in, part) : by_rate(in, out);
     out->projected = amount_of((double)in->spent + rest);
-    out->exhausted_ms = reached_ms(in, rest / (double)(in->end_ms - in->now_ms), in->end_ms);
+    out->exhausted_ms =
+        earlier(out->exhausted_ms, reached_ms(in, rest / (double)(in->end_ms - in->now_ms), in->end_ms));
     out->alarm = (double)in->spent + rest > (double)in->limit * (1 + FORECAST_MARGIN * (1 - part));
 }
 

@@ -10,6 +10,7 @@
  *   rate    (an hour, or nothing before is known) what is spent, plus the rest of the window at the pace of
  *           the last hour or at the window's own mean so far, whichever is the smaller; if the hour's is not
  *           known yet, at the mean
+ * Its limit is reached at the last hour's pace, or along this projection if that is earlier.
  * A sliding window's projection (basis rate) is the pace times its length: what it will hold if the pace goes
  * on; the pace is the hour's, the minute's where that is not known or the window is shorter than ten minutes.
  * A window that is a session or everything has no end to project to; its pace is the hour's, else the

@@ -312,6 +312,37 @@ static void a_window_goes_on_as_those_before_did(void **state)
     assert_int_equal(f.projected, 6500);
 }
 
+/* What runs away is gone at its pace, whatever days were like, and however young this one is. */
+static void a_limit_is_reached_at_the_pace_of_now(void **state)
+{
+    struct window w = made_window("day", "UTC");
+    struct burn b;
+    struct forecast f;
+
+    (void)state;
+    burn_begin(&b, BEGIN_MS - DAY_MS);
+    spend(&b, BEGIN_MS - 6 * HOUR_MS, BEGIN_MS + HOUR_MS, 1000);
+    struct forecast_input in = calendar_input(&w, &b, BEGIN_MS + HOUR_MS);
+    in.spent = 3600000;
+    in.limit = 5400000;
+    forecast_make(&in, &f);
+    assert_true(f.projected == UNKNOWN && f.basis == FORECAST_TOO_YOUNG && !f.alarm);
+    assert_near(f.exhausted_ms - in.now_ms, 30 * MINUTE_MS, 0.01);
+    struct curve c;
+    curve_init(&c);
+    curve_begin(&c, BEGIN_MS - DAY_MS, BEGIN_MS, true);
+    curve_look(&c, BEGIN_MS - 18 * HOUR_MS, 21600000);
+    curve_finish(&c, 21600000); /* after six hours nothing came any more */
+    spend(&b, BEGIN_MS + HOUR_MS, BEGIN_MS + 6 * HOUR_MS, 1000);
+    in = calendar_input(&w, &b, BEGIN_MS + 6 * HOUR_MS);
+    in.curve = &c;
+    in.spent = 21600000;
+    in.limit = 25200000;
+    forecast_make(&in, &f);
+    assert_true(f.basis == FORECAST_CURVE && f.projected == 21600000 && !f.over);
+    assert_near(f.exhausted_ms - in.now_ms, HOUR_MS, 0.01);
+}
+
 static void a_sliding_window_holds_what_its_pace_says(void **state)
 {
     struct window w = made_window("sliding 5h", "UTC");
@@ -612,6 +643,7 @@ int main(void)
         cmocka_unit_test(an_even_pace_ends_where_it_must),
         cmocka_unit_test(too_little_is_no_projection),
         cmocka_unit_test(a_window_goes_on_as_those_before_did),
+        cmocka_unit_test(a_limit_is_reached_at_the_pace_of_now),
         cmocka_unit_test(a_sliding_window_holds_what_its_pace_says),
         cmocka_unit_test(the_errors_are_those_that_are_stated),
     };
