@@ -270,6 +270,17 @@ static int learn(struct ledger *l, struct account *c)
 
 /* ------------------------------------------------------------------- looking */
 
+/* Of a sliding window: what is in the pieces that will be wholly out then. */
+static int64_t goes_out(const struct account *c, int64_t then_ms)
+{
+    int64_t first_ms = window_first(&c->budget->def->window, then_ms), sum = 0;
+
+    for (int i = 0; c->piece != NULL && i <= WINDOW_BUCKETS; i++)
+        if (c->piece[i].start_ms != INT64_MIN && c->piece[i].start_ms < first_ms)
+            sum = amount_add(sum, c->piece[i].cell.amount);
+    return sum;
+}
+
 void ledger_forecast(const struct ledger *l, const struct account *c, struct forecast *out)
 {
     const struct ledger_budget *b = c->budget;
@@ -285,6 +296,8 @@ void ledger_forecast(const struct ledger *l, const struct account *c, struct for
                                  .limit = ledger_allowed(l, c),
                                  .calls = c->total.calls };
 
+    if (c->piece != NULL)
+        in.goes_out = goes_out(c, l->now_ms + forecast_near_ms(in.window));
     if (in.start_ms > c->start_ms)
         in.curve = NULL; /* it tells of whole windows */
     forecast_make(&in, out);

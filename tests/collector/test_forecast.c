@@ -354,10 +354,16 @@ static void a_sliding_window_holds_what_its_pace_says(void **state)
     burn_begin(&b, BEGIN_MS);
     spend(&b, BEGIN_MS, in.now_ms, 1000);
     in.spent = 7200000;
-    in.limit = 10000000;
+    in.limit = 8600000;
     forecast_make(&in, &f);
     assert_near(f.projected, 18000000, 0.002);
-    assert_true(f.over && f.alarm && f.exhausted_ms > in.now_ms);
+    assert_near(f.exhausted_ms - in.now_ms, 1400 * 1000, 0.01); /* nothing goes out */
+    assert_true(f.over && f.alarm);
+    in.goes_out = 1350000; /* three quarters of what comes */
+    forecast_make(&in, &f);
+    assert_near(f.exhausted_ms - in.now_ms, 5600 * 1000, 0.01);
+    assert_true(f.over && !f.alarm); /* that is more than half an hour */
+    in.goes_out = 0;
     in.limit = 18500000; /* never */
     forecast_make(&in, &f);
     assert_true(!f.over && !f.alarm);
@@ -631,6 +637,103 @@ static void the_errors_are_those_that_are_stated(void **state)
     free_errors();
 }
 
+/* ------------------------------------------------------------ sliding windows */
+
+static const struct sliding_case {
+    const char *window;
+    int64_t minutes;
+    double right, told; /* percent, as forecast.h states them */
+} sliding_cases[] = { { "sliding 1h", 60, 78, 79 },
+                      { "sliding 5h", 300, 87, 92 },
+                      { "sliding 24h", 1440, 86, 91 } };
+#define SLIDING_CASES (sizeof sliding_cases / sizeof *sliding_cases)
+
+static struct {
+    unsigned right, wrong, told, passed;
+} slid[SLIDING_CASES];
+
+static int64_t held(int64_t minute, int64_t minutes)
+{
+    return spent_until[minute] - spent_until[minute - minutes];
+}
+
+static bool will_be_full(int64_t minute, int64_t minutes, int64_t limit)
+{
+    for (int64_t m = minute; m < minute + minutes && m <= MINUTES; m++)
+        if (held(m, minutes) >= limit)
+            return true;
+    return false;
+}
+
+static int64_t sliding_limit(int64_t minutes, int percent)
+{
+    static double all[MINUTES / 17 + 1];
+    size_t n = 0;
+
+    for (int64_t minute = minutes; minute <= MINUTES; minute += 17)
+        all[n++] = (double)held(minute, minutes);
+    qsort(all, n, sizeof *all, by_size);
+    return (int64_t)all[n * (size_t)percent / 100];
+}
+
+/* From minute to minute, told once in each stretch of the window's length. */
+static void slide(size_t at, const struct window *w, int64_t limit)
+{
+    const int64_t minutes = sliding_cases[at].minutes, near = forecast_near_ms(w) / MINUTE_MS;
+    int64_t stretch = -1, told = -minutes - 1;
+    bool full = false;
+    struct burn b;
+    struct forecast f;
+
+    burn_begin(&b, BEGIN_MS);
+    for (int64_t minute = 1; minute <= MINUTES - minutes; minute++) {
+        struct forecast_input in = { .window = w,
+                                     .burn = &b,
+                                     .limit = limit,
+                                     .calls = FORECAST_CALLS_MIN,
+                                     .now_ms = BEGIN_MS + minute * MINUTE_MS };
+        burn_add(&b, in.now_ms - MINUTE_MS / 2, spent_until[minute] - spent_until[minute - 1]);
+        if (minute < minutes)
+            continue;
+        in.spent = held(minute, minutes);
+        in.goes_out = spent_until[minute - minutes + near] - spent_until[minute - minutes];
+        slid[at].passed += in.spent >= limit && !full;
+        slid[at].told += in.spent >= limit && !full && minute - told <= minutes;
+        full = in.spent >= limit;
+        forecast_make(&in, &f);
+        if (!f.alarm || minute / minutes == stretch)
+            continue;
+        stretch = minute / minutes;
+        told = minute;
+        slid[at].right += will_be_full(minute, minutes, limit);
+        slid[at].wrong += !will_be_full(minute, minutes, limit);
+    }
+}
+
+static void alarms_of_sliding_windows_are_mostly_right(void **state)
+{
+    static const int percent[3] = { 80, 95, 99 };
+
+    (void)state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++)
+        for (unsigned team = 0; team < HISTORY_TEAMS; team++) {
+            struct history h = { seed, 60 };
+            make_history(&h, team);
+            for (size_t at = 0; at < 3 * SLIDING_CASES; at++) {
+                struct window w = made_window(sliding_cases[at / 3].window, "UTC");
+                int64_t limit = sliding_limit(sliding_cases[at / 3].minutes, percent[at % 3]);
+                slide(at / 3, &w, limit > 1 ? limit : 1);
+            }
+        }
+    for (size_t at = 0; at < SLIDING_CASES; at++) {
+        double right = 100.0 * slid[at].right / (slid[at].right + slid[at].wrong);
+        double told = 100.0 * slid[at].told / slid[at].passed;
+        printf("%-11s   right %.0f %%, told %.0f %% (%u alarms)\n", sliding_cases[at].window, right, told,
+               slid[at].right + slid[at].wrong);
+        assert_true(right >= sliding_cases[at].right && told >= sliding_cases[at].told);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -646,6 +749,7 @@ int main(void)
         cmocka_unit_test(a_limit_is_reached_at_the_pace_of_now),
         cmocka_unit_test(a_sliding_window_holds_what_its_pace_says),
         cmocka_unit_test(the_errors_are_those_that_are_stated),
+        cmocka_unit_test(alarms_of_sliding_windows_are_mostly_right),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

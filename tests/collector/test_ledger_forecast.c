@@ -119,7 +119,8 @@ static void a_sliding_window_is_told_once_in_its_length(void **state)
     call_every(&d, "a", 5 * MINUTE_MS, START_MS + 80 * MINUTE_MS);
     assert_int_equal(foretold(&d), 1);
     assert_int_equal(db_ask(&d.store, "SELECT evidence ->> 'spent' < 20 AND subject ->> 'agent' = 'a' AND"
-                                      " title LIKE '%in any 2h' FROM alert WHERE kind='forecast'"),
+                                      " title LIKE 'budget s (a): full at 2026-06-01T01:4%Z at its pace: 1_ "
+                                      "calls of 20 calls in any 2h' FROM alert WHERE kind='forecast'"),
                      1);
     db_restart(&d);
     call_every(&d, "a", 5 * MINUTE_MS, START_MS + 110 * MINUTE_MS);
