@@ -156,6 +156,40 @@ static void a_pace_survives_what_it_can(void **state)
     db_stop(&d);
 }
 
+/* One that made room comes back without its pace, also where it was kept over a change of budgets. */
+static void a_pace_that_was_lost_is_not_known(void **state)
+{
+    struct ledger_db d;
+    char name[8];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"9999 calls\", \"window\": \"day\", \"per\": \"agent\"}");
+    call_every(&d, "a", 1000, START_MS + 3 * MINUTE_MS);
+    db_put(
+        &d,
+        "{\"name\": \"other\", \"limit\": \"5 calls\", \"window\": \"day\", \"scope\": {\"agent\": \"x\"}}");
+    assert_near(forecast_of(&d, "b", "a").per_minute, 60, 0.05);
+    db_ledger(&d)->accounts.most = 4;
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        struct made_call call = call_of(name);
+        db_call(&d, &call);
+        db_flush(&d);
+    }
+    assert_int_equal(db_ledger(&d)->accounts.used, 4);
+    const struct slice key = { (const uint8_t *)"\2a", 2 };
+    const struct ledger_budget *b = ledger_budget_named(db_ledger(&d), "b");
+    assert_true(accounts_find(&db_ledger(&d)->accounts, b, key) == ACCOUNT_NONE);
+    assert_int_equal(forecast_of(&d, "b", "a").per_minute, UNKNOWN);
+    assert_int_equal(forecast_of(&d, "b", "never").per_minute, UNKNOWN); /* who knows */
+    d.now_ms += 2 * MINUTE_MS;
+    assert_int_equal(forecast_of(&d, "b", "a").per_minute, 0);
+    db_restart(&d); /* the log knows */
+    assert_true(forecast_of(&d, "b", "a").per_hour == UNKNOWN && forecast_of(&d, "b", "a").per_minute > 0);
+    db_stop(&d);
+}
+
 static void what_is_taken_back_is_taken_off_the_pace(void **state)
 {
     struct ledger_db d;
@@ -292,6 +326,7 @@ int main(void)
         TEST(nobody_hears_what_he_does_not_want),
         TEST(a_sliding_window_is_told_once_in_its_length),
         TEST(a_pace_survives_what_it_can),
+        TEST(a_pace_that_was_lost_is_not_known),
         TEST(what_is_taken_back_is_taken_off_the_pace),
         TEST(the_curve_of_days_is_remembered),
         TEST(a_replay_measures_what_is_over),
