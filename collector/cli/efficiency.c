@@ -87,11 +87,12 @@ static void speed_add(struct table *t, const json_t *row)
     table_add(t, text);
 }
 
-/* As in usage, but calls are unpriced only if there was something to be priced. */
+/* As in usage, but calls are unpriced only if there was something to be priced, and those that failed or were
+ * stopped had no tokens to tell. */
 static void note_add(struct table *t, const json_t *row)
 {
     json_t *told = json_pack("{s:I, s:I, s:I, s:I}", "calls", (json_int_t)row_number(row, "calls"),
-                             "prompt_tokens_unknown", (json_int_t)row_number(row, "prompt_tokens_unknown"),
+                             "prompt_tokens_unknown", (json_int_t)row_number(row, "untold_calls"),
                              "cost_nanousd_unknown", (json_int_t)row_number(row, "unpriced_calls"), "partial",
                              (json_int_t)row_number(row, "partial"));
 

@@ -62,7 +62,7 @@ static void part_add(struct yield *y, const json_t *part)
         add(y, PAID_CALLS, row_number(part, "calls") - untold(part, prompt));
     }
     add(y, UNPRICED_CALLS, unpriced > 0 ? unpriced : 0);
-    if (strcmp(row_text(part, "status", ""), "ok") == 0)
+    if (strcmp(row_text(part, "status", "ok"), "ok") == 0)
         add(y, UNTOLD_CALLS, untold(part, prompt));
     if (alike(part, "cached_tokens", prompt)) {
         add(y, CACHED, row_number(part, "cached_tokens"));

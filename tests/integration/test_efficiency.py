@@ -87,7 +87,7 @@ def test_people_read_it():
         rows = {r[0]: r[1:] for r in table[1:]}
         assert rows["gamma"][:4] == ["2", "12.0 k", "$0.20", "$100.00"] and rows["gamma"][-1] == "1 call unpriced"
         assert rows["alpha"][:5] == ["4", "6.0 k", "$0.01", "$1.33", "15 %"], rows
-        assert rows["alpha"][7:] == ["500.0", "25 %", "2 without token counts"], rows
+        assert rows["alpha"][7:] == ["500.0", "25 %", "1 without token counts"], rows
         assert rows["beta"][:5] == ["3", "330", "-", "-", "-"] and rows["beta"][-1] == "3 calls unpriced"
         assert rows["told"][:4] == ["1", "1.0 k", "$0.01*", "$10.00*"]
         assert len(lines) == 6, lines
