@@ -41,9 +41,9 @@ char *payload_mail(const struct payload_message *m, const struct destination *d,
 /* The alert as JSON; a new reference. */
 json_t *told_json(const struct told *t, const char *link);
 
-/* "sha256=" and HMAC-SHA256 of TIMESTAMP "." BODY under secret, in hex; out takes PAYLOAD_SIGNATURE bytes. The
- * request says it as X-Tollgate-Signature: t=TIMESTAMP,sha256=HEX. timestamp_s negative: of BODY alone, which the
- * request says as X-Hub-Signature-256: sha256=HEX. */
+/* "sha256=" and HMAC-SHA256 of TIMESTAMP "." BODY under secret, in hex; out takes PAYLOAD_SIGNATURE bytes.
+ * The request says it as X-Tollgate-Signature: t=TIMESTAMP,sha256=HEX. timestamp_s negative: of BODY alone,
+ * which the request says as X-Hub-Signature-256: sha256=HEX. */
 #define PAYLOAD_SIGNATURE 72
 void payload_sign(const char *secret, int64_t timestamp_s, const char *body, size_t len,
                   char out[PAYLOAD_SIGNATURE]);
