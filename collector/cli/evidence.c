@@ -52,8 +52,8 @@ static json_t *agent_of(struct evidence *e, const char *name)
     if (agent)
         return agent;
     agent = json_pack("{s:s?, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:{}, s:{s:i, s:i, s:i}, s:n, s:[], s:[]}",
-                      "agent_id", name, "calls", 0, "alerts", "critical", 0, "warning", 0, "info", 0, "open", 0,
-                      "unacked", 0, "alert_kinds", "looked_at", "calls", 0, "http_402", 0, "http_429", 0,
+                      "agent_id", name, "calls", 0, "alerts", "critical", 0, "warning", 0, "info", 0, "open",
+                      0, "unacked", 0, "alert_kinds", "looked_at", "calls", 0, "http_402", 0, "http_429", 0,
                       "largest", "budgets", "pauses");
     if (json_object_set_new(e->agents, key, agent) != 0)
         return NULL;

@@ -46,8 +46,8 @@ static int insert(struct alerts *a, const struct alert *alert, int64_t now_ms)
     sqlite3_stmt *stmt = a->add;
     int rc;
 
-    sqlite3_bind_text(stmt, 1, alert_kind_name(alert->kind), -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, severity_name(alert->severity), -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 1, alert_kind_name((int)alert->kind), -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, severity_name((int)alert->severity), -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 3, alert->mark, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 4, now_ms);
     sqlite3_bind_text(stmt, 5, alert->title, -1, SQLITE_STATIC);
@@ -61,7 +61,7 @@ static int find(struct alerts *a, const struct alert *alert, int64_t *id)
 {
     int rc;
 
-    sqlite3_bind_text(a->find, 1, alert_kind_name(alert->kind), -1, SQLITE_STATIC);
+    sqlite3_bind_text(a->find, 1, alert_kind_name((int)alert->kind), -1, SQLITE_STATIC);
     sqlite3_bind_text(a->find, 2, alert->mark, -1, SQLITE_STATIC);
     if ((rc = sqlite3_step(a->find)) == SQLITE_ROW)
         *id = sqlite3_column_int64(a->find, 0);
