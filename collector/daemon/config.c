@@ -279,6 +279,22 @@ bool config_split_address(const char *text, char *host, size_t host_size, uint16
     return true;
 }
 
+bool config_link(const struct config *c, char *out, size_t size)
+{
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+
+    if (c->link[0] != '\0') {
+        snprintf(out, size, "%s", c->link);
+        return true;
+    }
+    if (!config_split_address(c->http, host, sizeof host, &port) || port == 0 ||
+        strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        return false;
+    snprintf(out, size, strchr(host, ':') != NULL ? "http://[%s]:%u" : "http://%s:%u", host, (unsigned)port);
+    return true;
+}
+
 static bool is_zone(const char *name)
 {
     struct zone *z = zone_open(name);

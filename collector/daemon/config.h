@@ -47,7 +47,7 @@ struct config {
     int64_t keep_dispatch, keep_message, keep_report, keep_quarantine;
     int64_t keep_minute, keep_quarter, keep_day, keep_session, keep_alert;
     int64_t silent_after_ms;    /* a publisher that is silent so long is told of; CONFIG_FOREVER: never */
-    char link[CONFIG_TEXT_MAX]; /* what links in alerts begin with; "": there are none */
+    char link[CONFIG_TEXT_MAX]; /* what links in alerts begin with; "": see config_link */
     /* What an admission reserves where nothing is known of the call. */
     int64_t estimate_prompt_tokens, estimate_completion_tokens;
     int64_t reservation_ttl_ms; /* how long one holds if its publisher does not say */
@@ -96,6 +96,10 @@ void config_reload(struct config *running, struct config *wanted);
 
 /* Names the keys in which the two differ although only a restart changes them; returns how many. */
 int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size);
+
+/* What links in alerts begin with: what the file says, else the address that HTTP listens on. False: nobody
+ * can tell (HTTP is off, or listens on any address or any port). */
+bool config_link(const struct config *c, char *out, size_t size);
 
 /* "address:port" to its parts; false if it is none. */
 bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port);

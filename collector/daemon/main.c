@@ -198,8 +198,9 @@ static void give_destinations(struct daemon *d)
 
 static int start_notifier(struct daemon *d, char *error)
 {
+    char link[CONFIG_TEXT_MAX + 16];
     struct notifier_options options = { .database = d->config.database,
-                                        .link = d->config.link[0] != '\0' ? d->config.link : NULL,
+                                        .link = config_link(&d->config, link, sizeof link) ? link : NULL,
                                         .writer = d->queue,
                                         .alerts = &d->alerts,
                                         .counters = &d->counters };

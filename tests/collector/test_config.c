@@ -487,6 +487,33 @@ static void a_reload_says_what_needs_a_restart(void **state)
     assert_int_equal(config_frozen(&a, &b, names, sizeof names), 2);
 }
 
+static void links_lead_to_where_people_reach_it(void **state)
+{
+    static const struct {
+        const char *text, *link; /* NULL: none */
+    } all[] = {
+        { "", "http://127.0.0.1:7448" },
+        { "listen: {http: \"[::1]:9\"}\n", "http://[::1]:9" },
+        { "listen: {http: \"127.0.0.1:0\"}\n", NULL },
+        { "listen: {http: \"off\"}\n", NULL },
+        { "listen: {http: \"0.0.0.0:80\", token: t}\n", NULL },
+        { "listen: {http: \"[::]:80\", token: t}\n", NULL },
+        { "listen: {http: off}\nalarm: {link: \"https://t.example.org/x\"}\n", "https://t.example.org/x" },
+    };
+    char error[CONFIG_ERROR_MAX], link[CONFIG_TEXT_MAX + 16];
+    struct config c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (parse(all[i].text, &c, error) != 0)
+            fail_msg("%s", error);
+        assert_int_equal(config_link(&c, link, sizeof link), all[i].link != NULL);
+        if (all[i].link != NULL)
+            assert_string_equal(link, all[i].link);
+        config_fini(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +529,7 @@ int main(void)
         cmocka_unit_test(durations_and_zones_are_taken),
         cmocka_unit_test(errors_name_file_line_key_value_and_expectation),
         cmocka_unit_test(a_reload_says_what_needs_a_restart),
+        cmocka_unit_test(links_lead_to_where_people_reach_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
