@@ -166,7 +166,10 @@ static int pages_gather(struct evidence *e, const char *path, const char *rows, 
         size_t i;
         if (!answer)
             return status;
-        json_array_foreach(json_object_get(answer, rows), i, row) take(e, row);
+        json_array_foreach(json_object_get(answer, rows), i, row)
+        {
+            take(e, row);
+        }
         const char *next = json_string_value(json_object_get(answer, "next"));
         *all = !next || json_is_true(json_object_get(answer, "end"));
         most -= (int64_t)json_array_size(json_object_get(answer, rows));
@@ -293,7 +296,10 @@ static int list_gather(struct evidence *e, const char *path, const char *rows,
     json_t *answer = cli_json(e->c, path, false, &status), *row;
     size_t i;
 
-    json_array_foreach(json_object_get(answer, rows), i, row) take(e, row);
+    json_array_foreach(json_object_get(answer, rows), i, row)
+    {
+        take(e, row);
+    }
     json_decref(answer);
     return answer ? CLI_OK : status;
 }
