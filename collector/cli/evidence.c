@@ -186,7 +186,10 @@ static int looked_gather(struct evidence *e, int64_t most)
     const char *name;
     int status = pages_gather(e, "/v1/events", "events", most, call_add, &all);
 
-    json_object_foreach(e->agents, name, agent) largest_finish(agent);
+    json_object_foreach(e->agents, name, agent)
+    {
+        largest_finish(agent);
+    }
     json_object_set_new(e->out, "looked_at",
                         json_pack("{s:I, s:o, s:b}", "calls", (json_int_t)e->looked, "since_ms",
                                   e->looked > 0 ? json_integer(e->since_ms) : json_null(), "all", (int)all));
@@ -347,7 +350,10 @@ static json_t *sorted(json_t *object, int (*order)(const void *a, const void *b)
         free(all);
         return NULL;
     }
-    json_object_foreach(object, name, value) all[i++] = value;
+    json_object_foreach(object, name, value)
+    {
+        all[i++] = value;
+    }
     qsort(all, n, sizeof(json_t *), order);
     for (i = 0; i < n; i++)
         json_array_append(out, all[i]);
@@ -371,7 +377,9 @@ int evidence_gather(const struct cli *c, int64_t calls, json_t **out)
     if (status == CLI_OK)
         status = list_gather(&e, "/v1/pauses", "pauses", pause_add);
     json_object_foreach(e.agents, name, agent)
+    {
         json_object_set_new(agent, "alert_kinds", sorted(json_object_get(agent, "alert_kinds"), by_gravity));
+    }
     if (status == CLI_OK && json_object_set_new(e.out, "agents", sorted(e.agents, by_evidence)) != 0)
         status = cli_fail("out of memory");
     json_decref(e.agents);
