@@ -68,6 +68,7 @@ struct courier *courier_new(struct postroom *room, struct destination *to)
     c->notice.owner.ended = notice_ended;
     c->notice.courier = c;
     snprintf(c->name, sizeof c->name, "%s", to->name);
+    deliveries_add(&room->deliveries, c->name, DELIVERY_TOLD, 0);
     return c;
 }
 
@@ -139,7 +140,7 @@ static void plan_again(struct courier *c, const struct send_result *r, int64_t n
     int64_t last_ms = c->message.began_ms + c->to->give_up_ms;
     char error[2 * SEND_ERROR_MAX];
 
-    count_add(&c->room->counters->notifications_failed, 1);
+    deliveries_add(&c->room->deliveries, c->name, DELIVERY_FAILED, 1);
     c->fate.error = c->error;
     c->fate.verb = r->fate == SEND_REFUSED || now_ms >= last_ms ? OUTBOX_GIVE_UP : OUTBOX_AGAIN;
     if (again_ms > last_ms)
@@ -152,7 +153,7 @@ static void plan_again(struct courier *c, const struct send_result *r, int64_t n
                  c->message.key, (long long)c->message.attempts, (long long)(c->fate.due_ms - now_ms), error);
         return;
     }
-    count_add(&c->room->counters->notifications_given_up, 1);
+    deliveries_add(&c->room->deliveries, c->name, DELIVERY_GIVEN_UP, 1);
     log_error("notification_given_up", "destination=%s key=%s attempts=%lld text=%s", c->name, c->message.key,
               (long long)c->message.attempts, error);
 }
@@ -169,7 +170,7 @@ static void set_fate(struct courier *c, const struct send_result *r, int64_t now
     if (r->fate != SEND_TOLD)
         plan_again(c, r, now_ms);
     else
-        count_add(&c->room->counters->notifications_told, 1);
+        deliveries_add(&c->room->deliveries, c->name, DELIVERY_TOLD, 1);
 }
 
 static void message_ended(struct send_owner *owner, const struct send_result *r)
@@ -334,10 +335,10 @@ static void notice_ended(struct send_owner *owner, const struct send_result *r)
     n->attempts++;
     c->look_ms = 0;
     if (r->fate == SEND_TOLD) {
-        count_add(&c->room->counters->notifications_told, 1);
+        deliveries_add(&c->room->deliveries, c->name, DELIVERY_TOLD, 1);
         return;
     }
-    count_add(&c->room->counters->notifications_failed, 1);
+    deliveries_add(&c->room->deliveries, c->name, DELIVERY_FAILED, 1);
     if (r->fate != SEND_REFUSED) {
         n->told_ms = 0; /* not yet */
         n->due_ms = c->room->now_ms() + courier_pause_ms(c->room, r, n->attempts);

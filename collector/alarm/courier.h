@@ -11,6 +11,7 @@
 #include "../base/counters.h"
 #include "../base/ticker.h"
 #include "../govern/order.h"
+#include "deliveries.h"
 #include "outbox.h"
 #include "send.h"
 
@@ -29,6 +30,7 @@ struct postroom {
     bool held;         /* no message is routed or begun: the list changes, or the end is near */
     bool ending;       /* nothing at all is */
     unsigned seed;     /* of chance */
+    struct deliveries deliveries;
 };
 
 /* An order to the writer, which may be answered at any time. */

@@ -379,6 +379,11 @@ void notifier_use(struct notifier *n, struct destination **all, size_t count)
     free(all);
 }
 
+void notifier_emit(struct notifier *n, metric_fn emit, void *sink)
+{
+    deliveries_emit(&n->room.deliveries, emit, sink);
+}
+
 /* Who waits for something that will not come any more. */
 static void send_home(struct notifier *n)
 {

@@ -17,6 +17,7 @@
 #define COLLECTOR_NOTIFIER_H
 
 #include "../base/counters.h"
+#include "../base/metric.h"
 #include "../base/queue.h"
 #include "../base/ticker.h"
 #include "destination.h"
@@ -58,6 +59,9 @@ void notifier_use(struct notifier *n, struct destination **all, size_t count);
  * "type", "ok", "ms", "error": or null}]}, a new reference, NULL: no memory. Blocks as long as the slowest
  * one takes, which is not longer than its timeout. */
 int notifier_test(struct notifier *n, const char *name, json_t **answer);
+
+/* Tells the metrics what became of messages, by destination. Any thread, until notifier_free. */
+void notifier_emit(struct notifier *n, metric_fn emit, void *sink);
 
 /* Ends the thread, while the writer still answers: what is being sent has a second to end, what was not told
  * stays in the outbox. Tests are answered with 503 from now on. NULL is fine. */

@@ -80,7 +80,7 @@ static size_t hook_ready(void *arg, char reasons[][HTTP_REASON_BYTES], size_t ma
 static void hook_metrics(void *arg, metric_fn emit, void *sink)
 {
     struct daemon *d = arg;
-    struct measures all = { &d->counters, d->queue, d->writer, d->config.database, &d->ages };
+    struct measures all = { &d->counters, d->queue, d->writer, d->notifier, d->config.database, &d->ages };
 
     measures_emit(&all, emit, sink);
 }

@@ -113,4 +113,5 @@ void measures_emit(const struct measures *from, metric_fn emit, void *sink)
     ages_emit(from->ages, emit, sink);
     process_emit(emit, sink);
     writer_emit(from->writer, emit, sink);
+    notifier_emit(from->notifier, emit, sink);
 }

@@ -237,6 +237,30 @@ static inline void lab_step(struct lab *l, int64_t ms)
     lab_settle(l);
 }
 
+/* --------------------------------------------------------------------- what it counts */
+
+struct lab_wanted {
+    const char *destination, *result;
+    int64_t value;
+};
+
+static inline void lab_note(void *arg, const struct metric *m)
+{
+    struct lab_wanted *w = arg;
+
+    assert_string_equal(m->name, "tollgate_notifications_total");
+    if (strcmp(m->labels[0].value, w->destination) == 0 && strcmp(m->labels[1].value, w->result) == 0)
+        w->value = m->value;
+}
+
+static inline int64_t lab_count(struct lab *l, const char *destination, const char *result)
+{
+    struct lab_wanted w = { destination, result, -1 };
+
+    notifier_emit(l->notifier, lab_note, &w);
+    return w.value;
+}
+
 /* ---------------------------------------------------------------------- what came */
 
 /* That the alerts of this kind with these severities ("" for all) were taken at a path exactly once each,

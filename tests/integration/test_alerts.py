@@ -76,7 +76,8 @@ def test_a_webhook_hears_of_it_signed():
         assert (alert["id"], alert["subject"]["agent"], alert["kind"]) == (number, agent, "threshold") and agent == "researcher"
         assert alert["link"] == "https://toll.example.org/v1/alerts/%d" % number
         wait_all_told(c)
-        assert c.metric("tollgate_notifications_told_total") == 1 and c.metric("tollgate_notifications_waiting") == 0
+        assert c.metric("tollgate_notifications_total", destination="hook", result="told") == 1
+        assert c.metric("tollgate_notifications_total") == 1 and c.metric("tollgate_notifications_waiting") == 0
         c.restart()
         cross(c, "researcher")  # over its limit now, but not over this threshold again
         cross(c, "coder")
