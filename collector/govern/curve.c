@@ -57,7 +57,8 @@ void curve_finish(struct curve *c, int64_t total)
         return;
     curve_look(c, c->end_ms, total);
     if (c->whole) {
-        c->windows += c->windows < CURVE_WINDOWS;
+        if (c->windows < CURVE_WINDOWS)
+            c->windows++;
         for (int i = 0; i < CURVE_SLOTS; i++)
             c->mean[i] += (c->now[i] - c->mean[i]) / c->windows;
     }

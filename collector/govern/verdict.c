@@ -5,7 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-#define CENT 10000000LL /* in nano-dollars */
+#include "line.h"
+
+#define CENT      10000000LL /* in nano-dollars */
+#define KEY_SHOWN 120        /* bytes of a key */
 
 void verdict_time_text(int64_t opens_ms, const struct zone *zone, char out[VERDICT_TIME_TEXT])
 {
@@ -64,7 +67,13 @@ void verdict_budget_text(struct verdict *v, const struct budget *b, const char *
         memcpy(opens, ", opens ", sizeof ", opens ");
         verdict_time_text(v->opens_ms, b->zone, opens + 8);
     }
-    snprintf(v->text, sizeof v->text, "budget %s%s%.120s%s: %s of %s spent%s%s%s", b->name,
-             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", spent, limit, kept, opens,
-             what_to_do(v, also, sizeof also));
+    struct line text = line_of(v->text, sizeof v->text);
+    const char *before[] = { "budget ", b->name, key[0] != '\0' ? " (" : "" };
+    const char *after[] = { key[0] != '\0' ? "): " : ": ",   spent, " of ", limit, " spent", kept, opens,
+                            what_to_do(v, also, sizeof also) };
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++)
+        line_text(&text, before[i]);
+    line_add(&text, key, utf8_cut(key, strlen(key), KEY_SHOWN));
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+        line_text(&text, after[i]);
 }
