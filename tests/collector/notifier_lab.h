@@ -261,6 +261,29 @@ static inline int64_t lab_count(struct lab *l, const char *destination, const ch
     return w.value;
 }
 
+/* The notifier counts after the file has it. */
+static inline void lab_expect(struct lab *l, const char *destination, const char *result, int64_t value)
+{
+    struct timespec pause = { 0, POLL_NS };
+
+    for (int64_t i = 0; lab_count(l, destination, result) != value; i++) {
+        if (i > RECEIVER_WAIT_S * 1000000000LL / POLL_NS)
+            assert_int_equal(lab_count(l, destination, result), value);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static inline void lab_expect_waiting(struct lab *l, int64_t value)
+{
+    struct timespec pause = { 0, POLL_NS };
+
+    for (int64_t i = 0; count_get(&l->counters.notifications_waiting) != value; i++) {
+        if (i > RECEIVER_WAIT_S * 1000000000LL / POLL_NS)
+            assert_int_equal(count_get(&l->counters.notifications_waiting), value);
+        nanosleep(&pause, NULL);
+    }
+}
+
 /* ---------------------------------------------------------------------- what came */
 
 /* That the alerts of this kind with these severities ("" for all) were taken at a path exactly once each,

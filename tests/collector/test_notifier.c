@@ -51,7 +51,7 @@ static void one_alert_is_told_once_and_signed(void **state)
                         "soft-0");
     assert_int_equal(lab_check(&l, 'a', ALL), 1);
     assert_int_equal(lab_ask(&l, "SELECT attempts FROM message_out"), 1);
-    assert_int_equal(lab_count(&l, "a", "told"), 1);
+    lab_expect(&l, "a", "told", 1);
     lab_stop(&l);
 }
 
@@ -137,7 +137,7 @@ static void an_hour_of_failures_loses_and_repeats_nothing(void **state)
     }
     int64_t failed = lab_ask(&l, "SELECT attempts FROM message_out WHERE state = 1");
     assert_in_range(failed, 6, 20); /* 5, 10, 20, ... seconds, then a quarter of an hour */
-    assert_int_equal(lab_count(&l, "a", "failed"), failed);
+    lab_expect(&l, "a", "failed", failed);
     assert_true(receiver_seen(&l.receiver, 'a') >= (size_t)failed);
     receiver_set(&l.receiver, 'a', 200, false);
     lab_step(&l, 15 * MINUTE_MS);
@@ -145,7 +145,7 @@ static void an_hour_of_failures_loses_and_repeats_nothing(void **state)
     assert_int_equal(lab_check(&l, 'a', ALL), 2); /* what came meanwhile went together */
     lab_check_keys(&l, 'a');
     assert_int_equal(lab_ask(&l, "SELECT count(*) FROM message_out WHERE state < 2"), 0);
-    assert_int_equal(count_get(&l.counters.notifications_waiting), 0);
+    lab_expect_waiting(&l, 0);
     lab_stop(&l);
 }
 
@@ -167,7 +167,7 @@ static void it_gives_up_after_a_day(void **state)
     assert_int_equal(lab_ask(&l, "SELECT state FROM message_out WHERE id = 1"), MESSAGE_GIVEN_UP);
     assert_int_equal(lab_ask(&l, "SELECT error LIKE '%503%' FROM message_out WHERE id = 1"), 1);
     assert_int_equal(lab_ask(&l, "SELECT ended_ms - began_ms >= 86400000 FROM message_out WHERE id = 1"), 1);
-    assert_int_equal(lab_count(&l, "a", "given_up"), 1);
+    lab_expect(&l, "a", "given_up", 1);
     receiver_set(&l.receiver, 'a', 200, false);
     lab_step(&l, 15 * MINUTE_MS);
     receiver_wait(&l.receiver, 'a', true, 1);
