@@ -225,6 +225,24 @@ static void each_answer_has_its_consequence(void **state)
     lab_stop(&l);
 }
 
+static void an_answer_counts_though_its_body_breaks_off(void **state)
+{
+    static struct lab l;
+
+    (void)state;
+    lab_start(&l);
+    USE(&l, A, B);
+    l.receiver.path[0].broken = l.receiver.path[1].broken = true; /* nobody looks yet */
+    receiver_set(&l.receiver, 'b', 422, false);
+    lab_raise(&l, "soft", 1);
+    lab_wait(&l, "SELECT count(*) = 2 FROM message_out WHERE attempts = 1");
+    assert_int_equal(lab_ask(&l, "SELECT state FROM message_out WHERE destination = 'a'"), MESSAGE_TOLD);
+    assert_int_equal(lab_ask(&l, "SELECT state FROM message_out WHERE destination = 'b'"), MESSAGE_GIVEN_UP);
+    lab_step(&l, HOUR_MS);
+    assert_int_equal(receiver_seen(&l.receiver, 'a'), 1);
+    lab_stop(&l);
+}
+
 static void a_slow_destination_holds_up_nobody(void **state)
 {
     static struct lab l;
