@@ -270,7 +270,9 @@ static void turn(struct notifier *n)
     read_inbox(n, now_ms);
     watch_store(n, now_ms);
     watch_alerts(n, now_ms);
-    turn_destinations(n, now_ms);
+    for (size_t i = 0; i < n->couriers; i++)
+        courier_hear(n->courier[i], now_ms);
+    turn_destinations(n, now_ms); /* which waits for these answers */
     n->room.ending = n->stopping;
     n->room.held = n->handover != NULL || !n->known || n->stopping;
     for (size_t i = 0; i < n->couriers; i++)
