@@ -163,7 +163,8 @@ def test_a_test_alert_goes_to_whom_it_should():
         assert [a["kind"] for a in one.requests[0].body["alerts"]] == ["test"] and not two.requests
         results = {r["destination"]: r for r in c.post("/v1/alerts/test", {}).ok().json()["results"]}
         assert results["one"]["ok"] and not results["two"]["ok"] and "410" in results["two"]["error"], results
-        assert c.post("/v1/alerts/test", {"destination": "three"}).status == 404
+        unknown = c.post("/v1/alerts/test", {"destination": "three"})
+        assert unknown.status == 404 and unknown.json()["detail"] == 'there is no destination "three"', unknown
         assert c.sql("SELECT count(*) FROM message_out") == [(0,)]
         p = lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "alerts", "test", "one")
         assert re.search("one +webhook +ok", p.finish())
