@@ -136,6 +136,17 @@ def test_mail_needs_encryption_and_a_password():
         assert "p4ss" not in c.stderr()
 
 
+def test_mail_to_this_machine_takes_what_is_offered():
+    with Lab() as lab:
+        server = MailServer(lab, *certificate(lab, "unknown"), "toll", "p4ss")
+        c = crossing(lab, {"email": {"server": "smtp://localhost:%d" % server.port, "from": "toll@example.org",
+                                     "to": "ops@example.org", "user": "toll", "password": "p4ss"}, "kinds": ["threshold"]})
+        cross(c, "researcher")
+        wait_until(lambda: "a mail; %s" % last_error(c, "email"), server.read)
+        assert server.read()[0]["tls"]
+        wait_all_told(c)
+
+
 def test_a_command_is_run():
     with Lab() as lab:
         script, out = lab.path("page.sh"), lab.path("page.json")
