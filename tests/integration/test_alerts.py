@@ -181,6 +181,20 @@ def test_a_test_alert_goes_to_whom_it_should():
         assert re.search("one +webhook +ok", p.finish())
 
 
+def test_doctor_names_a_destination_that_cannot_be_told():
+    with Lab() as lab, Receiver() as r:
+        c = crossing(lab, hook(r))
+        doctor = lambda: lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "doctor")  # noqa: E731
+        r.status = 401
+        cross(c, "a")
+        wait_until("it has failed", lambda: "401" in last_error(c, "hook"))
+        assert re.search("warn +alerts +hook cannot be told: it answered 401; try `tollgate alerts test`", doctor().finish(status=1))
+        r.status = 200
+        c.process.signal(signal.SIGHUP)
+        wait_all_told(c)
+        assert re.search("ok +alerts ", doctor().finish())
+
+
 def test_hup_changes_the_destinations():
     with Lab() as lab, Receiver() as one, Receiver() as two:
         c = crossing(lab, hook(one, name="one"))
