@@ -401,10 +401,12 @@ static void turn_notice(struct courier *c, int64_t now_ms)
 
 /* ----------------------------------------------------------------------- turn */
 
-static void take_answer(struct courier *c, int64_t now_ms)
+void courier_hear(struct courier *c, int64_t now_ms)
 {
     enum outbox_verb verb = c->errand.change.verb;
 
+    if (!errand_take(&c->errand))
+        return;
     if (c->errand.order.status == ORDER_BUSY) {
         c->look_ms = now_ms + COURIER_AGAIN_MS;
         return;
@@ -418,8 +420,6 @@ void courier_turn(struct courier *c, int64_t now_ms)
 {
     bool idle;
 
-    if (errand_take(&c->errand))
-        take_answer(c, now_ms);
     if (!c->room->ending)
         turn_notice(c, now_ms);
     if (c->errand.out || now_ms < c->look_ms || (c->room->held && !c->fated))

@@ -80,6 +80,9 @@ void courier_free(struct courier *c); /* cuts its attempts; its errand is back; 
 /* From now on to this destination, of the same name; takes it over. */
 void courier_use(struct courier *c, struct destination *to);
 
+/* Takes what the writer has answered: before anybody asks whether it still has an errand out. */
+void courier_hear(struct courier *c, int64_t now_ms);
+
 /* Does what is to be done now. */
 void courier_turn(struct courier *c, int64_t now_ms);
 

@@ -39,6 +39,10 @@ struct quiet {
     const struct zone *zone; /* shared */
 };
 
+/* Encryption of mail on its way to the server; less than required only on loopback. OFFERED: if the server
+ * does, whatever certificate it has, unless there is a ca_file. */
+enum mail_tls { MAIL_TLS_NONE, MAIL_TLS_OFFERED, MAIL_TLS_REQUIRED };
+
 struct destination {
     char name[DESTINATION_NAME_MAX + 1];
     enum destination_type type;
@@ -63,7 +67,7 @@ struct destination {
     char *user, *password, *from;
     char **to;
     unsigned tos;
-    bool tls; /* must be had; false only on loopback */
+    enum mail_tls tls;
     /* command: argv, no shell; the generic JSON on its standard input */
     char **arg; /* NULL-terminated */
     unsigned args;

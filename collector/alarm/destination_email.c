@@ -51,7 +51,7 @@ static int read_to(struct destination_reading *r)
 
 /* ---------------------------------------------------------------------- server */
 
-/* tls: what was given; NULL: required, but not on this machine. */
+/* What was given; else required, but on this machine what is offered. */
 static int decide_tls(struct destination_reading *r, bool is_plain, bool is_loopback)
 {
     const json_t *given = definition_get(r->receiver, "tls");
@@ -66,7 +66,11 @@ static int decide_tls(struct destination_reading *r, bool is_plain, bool is_loop
             return destination_shown_fault(
                 r, "tls", given, "required (none only to a server at localhost, 127.0.0.1 or [::1])");
     }
-    r->d->tls = text != NULL ? strcmp(text, "required") == 0 : !is_plain || !is_loopback;
+    r->d->tls = MAIL_TLS_REQUIRED;
+    if (text == NULL && is_plain && is_loopback)
+        r->d->tls = MAIL_TLS_OFFERED;
+    else if (text != NULL && strcmp(text, "none") == 0)
+        r->d->tls = MAIL_TLS_NONE;
     return 0;
 }
 

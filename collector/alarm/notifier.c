@@ -181,6 +181,14 @@ static int problem(int status, const char *title, const char *detail, json_t **a
     return status;
 }
 
+static void refuse_name(const char *name, json_t **answer)
+{
+    char detail[DESTINATION_NAME_MAX + 64];
+
+    snprintf(detail, sizeof detail, "there is no destination \"%.*s\"", DESTINATION_NAME_MAX, name);
+    problem(404, "There is no such destination", detail, answer);
+}
+
 static int run_trial(struct notifier *n, const char *name, json_t **answer)
 {
     struct trial *t = calloc(1, sizeof *t);
@@ -204,7 +212,7 @@ static int run_trial(struct notifier *n, const char *name, json_t **answer)
     if (status == 200)
         *answer = json_pack("{s:O}", "results", t->results);
     else if (status == 404)
-        problem(404, "There is no such destination", name, answer);
+        refuse_name(name, answer);
     else
         problem(503, "The collector is busy", "it is stopping", answer);
     json_decref(t->results);
@@ -270,7 +278,9 @@ static void turn(struct notifier *n)
     read_inbox(n, now_ms);
     watch_store(n, now_ms);
     watch_alerts(n, now_ms);
-    turn_destinations(n, now_ms);
+    for (size_t i = 0; i < n->couriers; i++)
+        courier_hear(n->courier[i], now_ms);
+    turn_destinations(n, now_ms); /* which waits for these answers */
     n->room.ending = n->stopping;
     n->room.held = n->handover != NULL || !n->known || n->stopping;
     for (size_t i = 0; i < n->couriers; i++)

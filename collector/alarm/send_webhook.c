@@ -40,6 +40,19 @@ static bool add_headers(struct attempt *a, const struct destination *d, const st
     return ok;
 }
 
+/* The empty line after the headers, unless they are those of 100 Continue. */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+    struct attempt *a = arg;
+    long status = 0;
+
+    if (line[0] == '\r' || line[0] == '\n') {
+        curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+        a->answered = status >= 200;
+    }
+    return size * n;
+}
+
 void webhook_begin(struct attempt *a, const struct destination *d, const struct payload_message *m,
                    int64_t now_ms)
 {
@@ -51,6 +64,8 @@ void webhook_begin(struct attempt *a, const struct destination *d, const struct 
     }
     curl_easy_setopt(a->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, a->headers);
+    curl_easy_setopt(a->curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(a->curl, CURLOPT_HEADERDATA, a);
     curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS, a->body);
     curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->len);
 }
@@ -77,6 +92,8 @@ static enum send_fate fate_of(long status)
     }
 }
 
+/* Who has said 200 has taken the message, even if the rest of the answer is too long, never ends or breaks
+ * off: to send it again would tell people the same for a day. */
 void webhook_judge(struct attempt *a, CURLcode rc)
 {
     char said[4 * ANSWER_SHOWN];
@@ -84,7 +101,7 @@ void webhook_judge(struct attempt *a, CURLcode rc)
     long status = 0;
 
     curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status < 200 || (rc != CURLE_OK && rc != CURLE_WRITE_ERROR)) { /* an answer that is too long is one */
+    if (status < 200 || (rc != CURLE_OK && !a->answered)) {
         attempt_end(a, transfer_fate(rc), "%s", transfer_error(a, rc));
         return;
     }

@@ -29,6 +29,7 @@ struct attempt {
     CURL *curl;                      /* owned */
     struct curl_slist *headers, *to; /* owned */
     char detail[CURL_ERROR_SIZE];
+    bool answered; /* there are a status and headers, whatever becomes of the body */
     bool mail;
 
     /* a command; pid 0: none */

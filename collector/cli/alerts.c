@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNACKED_MAX 10000 /* as schema/openapi.yaml says */
+
 static const char help[] =
     "usage: tollgate alerts [--from TIME] [--to TIME] [--kind KIND] [--severity SEVERITY] [--open]\n"
     "                       [--unacked] [--budget NAME] [FILTER...] [--limit N] [--after CURSOR]\n"
@@ -88,13 +90,20 @@ static void row_add(struct table *t, const json_t *alert)
     table_add(t, state_text(alert));
 }
 
+void unacked_count(int64_t n, char out[CLI_TEXT])
+{
+    human_count(n, out);
+    if (n >= UNACKED_MAX)
+        strncat(out, " or more", CLI_TEXT - strlen(out) - 1);
+}
+
 static void unacked_tell(const json_t *answer)
 {
     char count[CLI_TEXT];
 
     if (!row_known(answer, "unacked")) /* told with the first page only */
         return;
-    human_count(row_number(answer, "unacked"), count);
+    unacked_count(row_number(answer, "unacked"), count);
     printf("%s not acknowledged\n", count);
 }
 

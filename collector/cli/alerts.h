@@ -10,6 +10,10 @@
 /* The colour of "critical", ... on a terminal; NULL: none. */
 const char *severity_colour(const char *severity);
 
+/* So many that nobody has acknowledged: "1,204"; "10,000 or more", over which the collector counts no more.
+ */
+void unacked_count(int64_t n, char out[CLI_TEXT]);
+
 /* One alert with all that is known of it. */
 void alert_show(const json_t *alert);
 

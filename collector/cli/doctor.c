@@ -20,12 +20,11 @@
 #include "../../include/tollgate.h"
 #include "../base/clock.h"
 
-#define SKEW_MS       2000 /* between the collector's clock and ours */
-#define ROOM_BYTES    (256LL << 20)
-#define BUSY_MS       1000
-#define DELIVERIES_MS ((int64_t)7 * 24 * 3600 * 1000)
-#define CIFS_MAGIC    0xff534d42
-#define FUSE_MAGIC    0x65735546
+#define SKEW_MS    2000 /* between the collector's clock and ours */
+#define ROOM_BYTES (256LL << 20)
+#define BUSY_MS    1000
+#define CIFS_MAGIC 0xff534d42
+#define FUSE_MAGIC 0x65735546
 
 static const char help[] =
     "usage: tollgate doctor [--json]\n"
@@ -309,26 +308,6 @@ static void check_traffic(struct doctor *d)
     json_decref(usage);
 }
 
-/* Messages about alerts that nobody ever got. */
-static void check_deliveries(struct doctor *d, sqlite3 *db)
-{
-    char sql[128], count[CLI_TEXT];
-
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM message_out WHERE state = 3 AND ended_ms >= %" PRId64,
-             wall_ms() - DELIVERIES_MS);
-    int64_t lost = db ? doctor_number(db, sql, -1) : -1;
-    human_count(lost, count);
-    if (lost > 0)
-        doctor_tell(
-            d, VERDICT_WARN, "alerts",
-            "%s message%s given up in 7 days: see `tollgate alerts ID`, and try `tollgate alerts test`",
-            count, lost == 1 ? " was" : "s were");
-    else if (lost == 0)
-        doctor_tell(d, VERDICT_OK, "alerts", "every message of 7 days was told or waits");
-    if (lost >= 0)
-        doctor_fact(d, "messages_given_up_7d", lost);
-}
-
 /* The file's own. It is opened read-only, and only while nothing else of ours has it open. */
 static void check_database(struct doctor *d)
 {
@@ -336,7 +315,7 @@ static void check_database(struct doctor *d)
     sqlite3 *db = doctor_open(d);
     doctor_size(d, db);
     doctor_growth(d, db);
-    check_deliveries(d, db);
+    doctor_alerts(d, db);
     sqlite3_close(db);
 }
 

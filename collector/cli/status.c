@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli.h"
+#include "alerts.h"
 
 static const char help[] = "usage: tollgate status\n"
                            "\n"
@@ -150,8 +150,8 @@ static void alerts_show(const struct cli *c)
             critical = unacked(c, "/v1/alerts?state=open&severity=critical&limit=1");
     char count[CLI_TEXT], grave[CLI_TEXT], text[4 * CLI_TEXT];
 
-    human_count(open, count);
-    human_count(critical, grave);
+    unacked_count(open, count);
+    unacked_count(critical, grave);
     if (open > 0)
         snprintf(text, sizeof text,
                  "%s open and not acknowledged, %s critical (tollgate alerts --open --unacked)", count,

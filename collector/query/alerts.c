@@ -15,12 +15,14 @@
     " acked_note"
 #define SELECT "SELECT " COLUMNS " FROM alert "
 
-/* One bound at either end, so that the index is entered where the page begins. */
-static const char page_down[] = SELECT "WHERE ts_ms BETWEEN ?1 AND ?2 AND (ts_ms < ?3 OR id < ?4)"
+/* One bound at either end, so that the index is entered where the page begins. %s: an index, and the
+ * condition that makes it fit. */
+static const char page_down[] = SELECT "%s WHERE ts_ms BETWEEN ?1 AND ?2 AND (ts_ms < ?3 OR id < ?4)%s"
                                        " ORDER BY ts_ms DESC, id DESC";
-static const char page_up[] = SELECT "WHERE ts_ms BETWEEN ?1 AND ?2 AND (ts_ms > ?3 OR id > ?4)"
+static const char page_up[] = SELECT "%s WHERE ts_ms BETWEEN ?1 AND ?2 AND (ts_ms > ?3 OR id > ?4)%s"
                                      " ORDER BY ts_ms, id";
-static const char unacked[] = SELECT "WHERE ts_ms BETWEEN ?1 AND ?2 AND acked_ms IS NULL";
+static const char count_of[] = SELECT "%s WHERE ts_ms BETWEEN ?1 AND ?2%s";
+#define SQL_MAX (sizeof page_down + 100)
 static const char one[] = SELECT "WHERE id = ?1";
 static const char newer[] = SELECT "WHERE id > ?1 ORDER BY id LIMIT ?2";
 static const char newest[] = "SELECT ifnull(max(id), 0) FROM alert";
@@ -187,6 +189,22 @@ bool alerts_delivery(const struct alerts_row *row, struct alerts_delivery *out)
 
 /* ------------------------------------------------------------------ answers */
 
+/* The statement with the smallest index that holds all that these states let through. */
+static const char *sql_for(const char *format, unsigned states, char out[SQL_MAX])
+{
+    const char *index = "", *condition = "";
+
+    if (states & ALERTS_OPEN) {
+        index = "INDEXED BY alert_going_on";
+        condition = " AND ended_ms IS NULL";
+    } else if (states & ALERTS_UNACKED) {
+        index = "INDEXED BY alert_unacked";
+        condition = " AND acked_ms IS NULL";
+    }
+    snprintf(out, SQL_MAX, format, index, condition);
+    return out;
+}
+
 /* Binds the times that are asked for; what is before the place of after is not looked at. */
 static void times_bind(const struct walk *w, const struct alerts_request *q, const struct alerts_place *after)
 {
@@ -209,9 +227,10 @@ static int page_run(struct walk *w, const struct alerts_request *q, alerts_fn fn
 {
     struct alerts_place first =
         q->ascending ? (struct alerts_place){ -1, -1 } : (struct alerts_place){ INT64_MAX, INT64_MAX };
+    char sql[SQL_MAX];
     int more, wanted = 1;
 
-    if (walk_begin(w, q->ascending ? page_up : page_down) != 0)
+    if (walk_begin(w, sql_for(q->ascending ? page_up : page_down, q->filter.states, sql)) != 0)
         return -1;
     times_bind(w, q, q->has_after ? &q->after : &first);
     for (unsigned n = 0; (more = walk_next(w)) == 1 && n < q->limit && wanted == 1; n++) {
@@ -224,16 +243,17 @@ static int page_run(struct walk *w, const struct alerts_request *q, alerts_fn fn
 
 static int count_run(struct walk *w, const struct alerts_request *q, struct alerts_answer *out)
 {
+    char sql[SQL_MAX];
     int64_t n = 0;
-    int more;
+    int more = 1;
 
-    if (walk_begin(w, unacked) != 0)
+    if (walk_begin(w, sql_for(count_of, q->filter.states | ALERTS_UNACKED, sql)) != 0)
         return -1;
     times_bind(w, q, NULL);
-    while ((more = walk_next(w)) == 1)
-        n++;
+    while (n < ALERTS_COUNT_MAX && (more = walk_next(w)) == 1)
+        n += w->row.acked_ms == UNKNOWN;
     out->unacked = n;
-    return more;
+    return more < 0 ? -1 : 0;
 }
 
 int alerts_list(struct query_pool *pool, const struct alerts_request *q, struct monotime deadline,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * alerts.h: what operators are to hear of, and how far each destination has been told: pages by the time at
- * which it was raised, one by its id, and what came after an id. All filters are judged row by row: of the
- * thousands of alerts that a busy year brings, that takes milliseconds.
+ * which it was raised, one by its id, and what came after an id. What is open, and what nobody has
+ * acknowledged, is found by an index; all other filters are judged row by row: of the thousands of alerts
+ * that a busy year brings, that takes milliseconds.
  */
 #ifndef COLLECTOR_QUERY_ALERTS_H
 #define COLLECTOR_QUERY_ALERTS_H
@@ -13,8 +14,9 @@
 
 #define ALERTS_LIMIT     100
 #define ALERTS_LIMIT_MAX 1000
-#define ALERTS_CURSOR    48   /* bytes of a place's text */
-#define ALERTS_STEP      5000 /* rows that alerts_follow looks at in one call */
+#define ALERTS_COUNT_MAX 10000 /* unacknowledged ones that are counted */
+#define ALERTS_CURSOR    48    /* bytes of a place's text */
+#define ALERTS_STEP      5000  /* rows that alerts_follow looks at in one call */
 
 /* Bits; all that are set must hold. */
 enum alerts_state {
@@ -75,7 +77,8 @@ bool alerts_delivery(const struct alerts_row *row, struct alerts_delivery *out);
 struct alerts_answer {
     bool more; /* after next, the place of the last row */
     struct alerts_place next;
-    int64_t unacked; /* of all that the request asks for, on whichever page; UNKNOWN: not counted */
+    int64_t unacked; /* of all that the request asks for, on whichever page; ALERTS_COUNT_MAX: or more;
+                        UNKNOWN: not counted */
 };
 
 /* Hands over a page. 0, or -1 and *p filled: rows may have been handed over before. */

@@ -4,6 +4,8 @@
  */
 #include "office_work.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOTE_MAX   500 /* bytes */
@@ -32,6 +34,7 @@ static int write_ack(struct office_desk *d, int64_t id, const char *author, cons
 int office_ack(struct office_desk *d)
 {
     int64_t id = office_number(d, "id", 0);
+    char refusal[48];
     const char *author = office_text(d, "author"), *note = office_text(d, "note");
 
     if (id < 1)
@@ -48,5 +51,6 @@ int office_ack(struct office_desk *d)
     json_decref(list);
     if (rc != 0 || d->answer != NULL)
         return rc;
-    return office_refuse(d, 404, "there is no such alert");
+    snprintf(refusal, sizeof refusal, "there is no alert %" PRId64, id);
+    return office_refuse(d, 404, refusal);
 }

@@ -33,6 +33,9 @@ ALTER TABLE alert_new RENAME TO alert;
 CREATE UNIQUE INDEX alert_open ON alert (kind, mark) WHERE ended_ms IS NULL OR until_ms IS NOT NULL;
 CREATE INDEX alert_until ON alert (until_ms) WHERE ended_ms IS NULL AND until_ms IS NOT NULL;
 CREATE INDEX alert_by_time ON alert (ts_ms);
+-- What people ask for first is little of what a year leaves.
+CREATE INDEX alert_going_on ON alert (ts_ms) WHERE ended_ms IS NULL;
+CREATE INDEX alert_unacked ON alert (ts_ms) WHERE acked_ms IS NULL;
 
 -- Alerts up to here have been given to messages, or were not for it. A destination that is new begins at the
 -- newest alert.

@@ -31,6 +31,7 @@ struct receiver {
     struct {
         unsigned status;         /* 0: the connection is closed */
         bool held;               /* the answer waits until it is not */
+        bool broken;             /* its body breaks off */
         const char *retry_after; /* NULL: none */
         size_t seen, taken;      /* requests; those answered with 200 */
     } path[RECEIVER_PATHS];
@@ -61,6 +62,16 @@ static inline void receiver_note(struct receiver *r, struct received *got, struc
     pthread_cond_broadcast(&r->moved);
 }
 
+/* A body that ends before it should. */
+static inline ssize_t receiver_break_off(void *arg, uint64_t at, char *to, size_t room)
+{
+    (void)arg;
+    if (at > 0 || room == 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    *to = 'b';
+    return 1;
+}
+
 static inline enum MHD_Result receiver_answer(struct receiver *r, struct MHD_Connection *c, char at,
                                               struct receiver_upload *up)
 {
@@ -72,6 +83,7 @@ static inline enum MHD_Result receiver_answer(struct receiver *r, struct MHD_Con
         pthread_cond_wait(&r->moved, &r->lock);
     unsigned status = r->path[at - 'a'].status;
     const char *retry_after = r->path[at - 'a'].retry_after;
+    bool broken = r->path[at - 'a'].broken;
     if (got != NULL)
         got->status = status;
     r->path[at - 'a'].taken += status == 200;
@@ -80,7 +92,8 @@ static inline enum MHD_Result receiver_answer(struct receiver *r, struct MHD_Con
     if (status == 0)
         return MHD_NO;
     struct MHD_Response *answer =
-        MHD_create_response_from_buffer(7, (void *)"because", MHD_RESPMEM_PERSISTENT);
+        broken ? MHD_create_response_from_callback(7, 512, receiver_break_off, NULL, NULL)
+               : MHD_create_response_from_buffer(7, (void *)"because", MHD_RESPMEM_PERSISTENT);
     if (retry_after != NULL)
         MHD_add_response_header(answer, "Retry-After", retry_after);
     if (status / 100 == 3)

@@ -129,7 +129,7 @@ static void each_receiver_is_read(void **state)
     assert_string_equal(d->user, "u");
     assert_string_equal(d->password, "p");
     assert_string_equal(d->host, "mail.example.org");
-    assert_true(d->tls);
+    assert_int_equal((int)d->tls, (int)MAIL_TLS_REQUIRED);
     destination_free(d);
 
     d = destination_of("{'command': ['/usr/local/bin/page', '--urgent', '', 5]}");
@@ -149,12 +149,15 @@ static void mail_is_encrypted_unless_it_stays_here(void **state)
 {
     static const struct {
         const char *server, *tls;
-        bool expected;
+        enum mail_tls expected;
     } table[] = {
-        { "smtp://mail.example.org:587", NULL, true },  { "smtp://mail.example.org", "required", true },
-        { "smtps://mail.example.org:465", NULL, true }, { "smtps://localhost", NULL, true },
-        { "smtp://localhost:25", NULL, false },         { "smtp://127.0.0.1:2525/", "none", false },
-        { "smtp://[::1]:25", "required", true },
+        { "smtp://mail.example.org:587", NULL, MAIL_TLS_REQUIRED },
+        { "smtp://mail.example.org", "required", MAIL_TLS_REQUIRED },
+        { "smtps://mail.example.org:465", NULL, MAIL_TLS_REQUIRED },
+        { "smtps://localhost", NULL, MAIL_TLS_REQUIRED },
+        { "smtp://localhost:25", NULL, MAIL_TLS_OFFERED },
+        { "smtp://127.0.0.1:2525/", "none", MAIL_TLS_NONE },
+        { "smtp://[::1]:25", "required", MAIL_TLS_REQUIRED },
     };
     char text[256];
 

@@ -13,6 +13,8 @@
 #define ALL        "kind = 'threshold'"
 #define TOLD       "SELECT count(*) = %d FROM message_out WHERE state = 2"
 
+static _Atomic int changes_done;
+
 static void wait_told(struct lab *l, int messages)
 {
     char sql[100];
@@ -222,6 +224,24 @@ static void each_answer_has_its_consequence(void **state)
         lab_step(&l, HOUR_MS);
     }
     assert_int_equal(receiver_seen(&l.receiver, 'z'), 0); /* where the redirect led */
+    lab_stop(&l);
+}
+
+static void an_answer_counts_though_its_body_breaks_off(void **state)
+{
+    static struct lab l;
+
+    (void)state;
+    lab_start(&l);
+    USE(&l, A, B);
+    l.receiver.path[0].broken = l.receiver.path[1].broken = true; /* nobody looks yet */
+    receiver_set(&l.receiver, 'b', 422, false);
+    lab_raise(&l, "soft", 1);
+    lab_wait(&l, "SELECT count(*) = 2 FROM message_out WHERE attempts = 1");
+    assert_int_equal(lab_ask(&l, "SELECT state FROM message_out WHERE destination = 'a'"), MESSAGE_TOLD);
+    assert_int_equal(lab_ask(&l, "SELECT state FROM message_out WHERE destination = 'b'"), MESSAGE_GIVEN_UP);
+    lab_step(&l, HOUR_MS);
+    assert_int_equal(receiver_seen(&l.receiver, 'a'), 1);
     lab_stop(&l);
 }
 
@@ -470,6 +490,40 @@ static void a_destination_comes_and_goes(void **state)
     lab_stop(&l);
 }
 
+/* Which change comes while the writer has something of a courier's is up to chance: many of them. */
+static void *change_often(void *arg)
+{
+    struct lab *l = arg;
+
+    for (int i = 0; i < 300; i++) {
+        USE(l, "{'name': 'a', " HOOK("a") ", 'group': 0}", "{'name': 'b', " HOOK("b") ", 'group': 0}");
+        lab_raise(l, "soft", 1);
+        changes_done++;
+    }
+    return NULL;
+}
+
+static void a_change_waits_for_nothing_but_answers(void **state)
+{
+    struct timespec pause = { 0, POLL_NS };
+    static struct lab l;
+    pthread_t thread;
+
+    (void)state;
+    lab_start(&l);
+    changes_done = 0;
+    assert_int_equal(pthread_create(&thread, NULL, change_often, &l), 0);
+    for (int64_t i = 0; changes_done < 300; i++) {
+        if (i > RECEIVER_WAIT_S * 1000000000LL / POLL_NS)
+            fail_msg("%d of 300 changes", (int)changes_done);
+        nanosleep(&pause, NULL);
+    }
+    pthread_join(thread, NULL);
+    lab_settle(&l);
+    lab_check(&l, 'a', ALL);
+    lab_stop(&l);
+}
+
 static void a_new_address_is_tried_at_once(void **state)
 {
     static struct lab l;
@@ -694,6 +748,7 @@ int main(void)
         TEST(an_hour_of_failures_loses_and_repeats_nothing),
         TEST(it_gives_up_after_a_day),
         TEST(each_answer_has_its_consequence),
+        TEST(an_answer_counts_though_its_body_breaks_off),
         TEST(a_slow_destination_holds_up_nobody),
         TEST(an_attempt_has_its_time),
         TEST(quiet_hours_hold_warnings),
@@ -703,6 +758,7 @@ int main(void)
         TEST(what_was_told_and_not_written_down_is_repeated),
         TEST(what_nobody_had_looked_at_is_told_after_the_restart),
         TEST(a_destination_comes_and_goes),
+        TEST(a_change_waits_for_nothing_but_answers),
         TEST(a_new_address_is_tried_at_once),
         TEST(a_command_gets_the_alerts),
         TEST(a_command_that_fails_is_run_again),

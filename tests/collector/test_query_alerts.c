@@ -174,6 +174,13 @@ static bool take(void *arg, const struct alerts_row *row)
     return true;
 }
 
+static bool take_none(void *arg, const struct alerts_row *row)
+{
+    (void)arg;
+    (void)row;
+    return false;
+}
+
 /* All pages of a request, each of another size. */
 static void take_all(struct alerts_request *q, struct taken *t, int64_t *unacked)
 {
@@ -495,6 +502,27 @@ static void test_places(void **state)
     assert_true(at.ts_ms == 253402300799999 && at.id == 999999999999999999);
 }
 
+static void test_counting_has_an_end(void **state)
+{
+    struct alerts_request q = { .from_ms = START + 2 * TIMES, .to_ms = INT64_MAX, .limit = 1, .count = true };
+    struct alerts_answer a;
+    struct problem p;
+    char sql[500];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(sql, sizeof sql,
+                 "WITH RECURSIVE n(i) AS (VALUES (%d) UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+                 " INSERT INTO alert (kind, severity, mark, ts_ms, last_ms, count, title, subject, evidence)"
+                 " SELECT 'losses', 'info', 'm' || i, %lld + i, 1, 1, 't', '{}', '{}' FROM n",
+                 i * (ALERTS_COUNT_MAX - 1) + 1, (i + 1) * (ALERTS_COUNT_MAX - 1), (long long)q.from_ms);
+        run_sql(sql);
+        assert_int_equal(alerts_list(lab.pool, &q, LONG, &p, take_none, NULL, &a), 0);
+        assert_int_equal(a.unacked, i == 0 ? ALERTS_COUNT_MAX - 1 : ALERTS_COUNT_MAX);
+    }
+    run_sql("DELETE FROM alert WHERE kind = 'losses' AND title = 't'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_followed_once_and_in_order),
         cmocka_unit_test(test_a_deadline_ends_it),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_counting_has_an_end),
     };
 
     return cmocka_run_group_tests_name("query alerts", tests, setup, teardown);

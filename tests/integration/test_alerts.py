@@ -137,6 +137,17 @@ def test_mail_needs_encryption_and_a_password():
         assert "p4ss" not in c.stderr()
 
 
+def test_mail_to_this_machine_takes_what_is_offered():
+    with Lab() as lab:
+        server = MailServer(lab, *certificate(lab, "unknown"), "toll", "p4ss")
+        c = crossing(lab, {"email": {"server": "smtp://localhost:%d" % server.port, "from": "toll@example.org",
+                                     "to": "ops@example.org", "user": "toll", "password": "p4ss"}, "kinds": ["threshold"]})
+        cross(c, "researcher")
+        wait_until(lambda: "a mail; %s" % last_error(c, "email"), server.read)
+        assert server.read()[0]["tls"]
+        wait_all_told(c)
+
+
 def test_a_command_is_run():
     with Lab() as lab:
         script, out = lab.path("page.sh"), lab.path("page.json")
@@ -164,10 +175,25 @@ def test_a_test_alert_goes_to_whom_it_should():
         assert [a["kind"] for a in one.requests[0].body["alerts"]] == ["test"] and not two.requests
         results = {r["destination"]: r for r in c.post("/v1/alerts/test", {}).ok().json()["results"]}
         assert results["one"]["ok"] and not results["two"]["ok"] and "410" in results["two"]["error"], results
-        assert c.post("/v1/alerts/test", {"destination": "three"}).status == 404
+        unknown = c.post("/v1/alerts/test", {"destination": "three"})
+        assert unknown.status == 404 and unknown.json()["detail"] == 'there is no destination "three"', unknown
         assert c.sql("SELECT count(*) FROM message_out") == [(0,)]
         p = lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "alerts", "test", "one")
         assert re.search("one +webhook +ok", p.finish())
+
+
+def test_doctor_names_a_destination_that_cannot_be_told():
+    with Lab() as lab, Receiver() as r:
+        c = crossing(lab, hook(r))
+        doctor = lambda: lab.run("tollgate", "--url", "http://127.0.0.1:%d" % c.port, "doctor")  # noqa: E731
+        r.status = 401
+        cross(c, "a")
+        wait_until("it has failed", lambda: "401" in last_error(c, "hook"))
+        assert re.search("warn +alerts +hook cannot be told: it answered 401; try `tollgate alerts test`", doctor().finish(status=1))
+        r.status = 200
+        c.process.signal(signal.SIGHUP)
+        wait_all_told(c)
+        assert re.search("ok +alerts ", doctor().finish())
 
 
 def test_hup_changes_the_destinations():

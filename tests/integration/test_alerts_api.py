@@ -356,7 +356,7 @@ def test_acknowledging():
         assert len(told) == 2 and re.match(r"alert %s is acknowledged by ann@\S+, \d{4}-.*Z$" % ids[0], told[0]), told
         assert re.search("acknowledged +.* by ann@.*: the release\n", cli.run("alerts", ids[0]))
         told = cli.run("alerts", "ack", "999999", ids[2], "--author", "bob", status=1)
-        assert ids[2] in told and "bob" in told and "no such alert" in cli.err
+        assert ids[2] in told and "bob" in told and "there is no alert 999999" in cli.err
         assert json.loads(cli.run("alerts", "ack", ids[2], "--json"))["acked_by"] == "bob"
         lines = cli.run("alerts", "--kind", BUDGETS, "--unacked", "--open").splitlines()
         assert len(lines) == 4 and lines[-1] == "2 not acknowledged"
