@@ -73,9 +73,9 @@ void burn_move(struct burn *b, int64_t second, int64_t amount)
 /* A call counts as in the middle of its second. */
 static int64_t age_s(const struct burn *b, int64_t now_ms)
 {
-    int64_t ms = now_ms - b->second * 1000 - 500;
-
-    return b->second == INT64_MIN || ms < 0 ? 0 : (ms + 500) / 1000;
+    if (b->second == INT64_MIN || b->second >= now_ms / 1000)
+        return 0;
+    return (now_ms - b->second * 1000) / 1000;
 }
 
 int64_t burn_rate(const struct burn *b, enum burn_span span, int64_t now_ms)

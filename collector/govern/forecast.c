@@ -66,10 +66,22 @@ static bool is_curved(const struct forecast_input *in)
            curve_at(in->curve, 1) > 0;
 }
 
+/* At the last hour's pace, as far as the window goes. */
+static int64_t reached_by_pace_ms(const struct forecast_input *in, const struct forecast *f)
+{
+    return f->per_hour != UNKNOWN ? reached_ms(in, (double)f->per_hour / HOUR_MS, in->end_ms) : UNKNOWN;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms == UNKNOWN || (b_ms != UNKNOWN && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static void calendar(const struct forecast_input *in, struct forecast *out)
 {
     double part = (double)(in->now_ms - in->start_ms) / (double)(in->end_ms - in->start_ms);
 
+    out->exhausted_ms = reached_by_pace_ms(in, out);
     if (part < FORECAST_PART_MIN || in->now_ms >= in->end_ms) {
         out->basis = FORECAST_TOO_YOUNG;
         return;
@@ -77,26 +89,31 @@ static void calendar(const struct forecast_input *in, struct forecast *out)
     out->basis = is_curved(in) ? FORECAST_CURVE : FORECAST_RATE;
     double rest = is_curved(in) ? by_curve(in, part) : by_rate(in, out);
     out->projected = amount_of((double)in->spent + rest);
-    out->exhausted_ms = reached_ms(in, rest / (double)(in->end_ms - in->now_ms), in->end_ms);
+    out->exhausted_ms =
+        earlier(out->exhausted_ms, reached_ms(in, rest / (double)(in->end_ms - in->now_ms), in->end_ms));
     out->alarm = (double)in->spent + rest > (double)in->limit * (1 + FORECAST_MARGIN * (1 - part));
 }
 
 /* ------------------------------------------------------------------- others */
 
-/* What it holds goes out of it in the time of its length, as if it had come evenly. */
+int64_t forecast_near_ms(const struct window *w)
+{
+    return w->length_ms / 4 < FORECAST_NEAR_MS ? w->length_ms / 4 : FORECAST_NEAR_MS;
+}
+
 static void sliding(const struct forecast_input *in, struct forecast *out)
 {
-    double length_ms = (double)in->window->length_ms, per_ms;
+    double near_ms = (double)forecast_near_ms(in->window), per_ms;
 
     if (!pace_of(in, out, &per_ms)) {
         out->basis = FORECAST_TOO_YOUNG;
         return;
     }
     out->basis = FORECAST_RATE;
-    out->projected = amount_of(per_ms * length_ms);
-    out->exhausted_ms = reached_ms(in, per_ms - (double)in->spent / length_ms, INT64_MAX);
-    out->alarm = out->projected > in->limit && in->burn->since_ms != BURN_FIRST &&
-                 (double)(in->now_ms - in->burn->since_ms) >= FORECAST_PART_MIN * length_ms;
+    double grows = per_ms - (double)in->goes_out / near_ms;
+    out->projected = amount_of(per_ms * (double)in->window->length_ms);
+    out->exhausted_ms = reached_ms(in, grows, INT64_MAX);
+    out->alarm = (double)in->spent + grows * near_ms > (double)in->limit;
 }
 
 static void endless(const struct forecast_input *in, struct forecast *out)
@@ -124,7 +141,7 @@ void forecast_make(const struct forecast_input *in, struct forecast *out)
     if (in->spent >= in->limit || (double)in->spent + (double)in->reserved >= (double)in->limit)
         out->exhausted_ms = in->now_ms;
     out->over = out->projected != UNKNOWN && out->projected > in->limit;
-    out->alarm = out->alarm && out->over && in->calls >= FORECAST_CALLS_MIN && in->spent < in->limit;
+    out->alarm = out->alarm && in->calls >= FORECAST_CALLS_MIN && in->spent < in->limit;
 }
 
 const char *forecast_basis_name(int basis)

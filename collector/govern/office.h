@@ -62,7 +62,8 @@
  *          allowances), per_minute, per_hour (rates of now; null: not known yet), projected: at the window's end;
  *          of a sliding window what it will hold; or null, basis: "curve|rate" (see govern/forecast.h), or why
  *          nothing is projected: "no_calls|too_young|counting", over: bool, exhausted_ms: when spent and reserved
- *          reach the limit at this pace, now_ms if they have, or null: not in this window, or nobody knows}.
+ *          reach the limit at the last hour's pace or along the projection, whichever is earlier; now_ms if they
+ *          have; or null: not in this window, or nobody knows}.
  *          How far the method was off on the operator's own history is told by `tollgate burn --replay`.
  */
 /* clang-format on */

@@ -83,18 +83,37 @@ static int by_hash(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Those of before that nobody has taken stay, as far as there is room. */
+/* It is not kept: who is made later may be its account, and then it is not known what came before. */
+static void lose_burn(struct accounts *a, const struct burn *b)
+{
+    int64_t until_ms = b->second == INT64_MIN ? INT64_MIN : (b->second + 1) * 1000;
+
+    if (until_ms > a->seen_ms)
+        a->seen_ms = until_ms;
+}
+
+/* One that is to be kept, if there is room. */
+static void keep_burn(struct accounts *a, struct kept_burn *kept, uint32_t *n, uint64_t hash,
+                      const struct burn *b)
+{
+    if (kept != NULL && *n < ACCOUNTS_MAX)
+        kept[(*n)++] = (struct kept_burn){ .hash = hash, .burn = *b };
+    else
+        lose_burn(a, b);
+}
+
+/* Those of before that nobody has taken stay. */
 void accounts_keep_burns(struct accounts *a)
 {
-    struct kept_burn *kept = malloc(((size_t)a->used + ACCOUNTS_MAX) * sizeof *kept);
-    uint32_t n = 0;
+    uint32_t n = 0, most = a->used + a->kept_count < ACCOUNTS_MAX ? a->used + a->kept_count : ACCOUNTS_MAX;
+    struct kept_burn *kept = malloc((most + 1) * sizeof *kept);
 
-    for (uint32_t i = 0; kept != NULL && i < a->used; i++)
+    for (uint32_t i = 0; i < a->used; i++)
         if (a->all[i].budget != NULL)
-            kept[n++] = (struct kept_burn){ .hash = a->all[i].hash, .burn = a->all[i].burn };
-    for (uint32_t i = 0; kept != NULL && i < a->kept_count && n < ACCOUNTS_MAX; i++)
+            keep_burn(a, kept, &n, a->all[i].hash, &a->all[i].burn);
+    for (uint32_t i = 0; i < a->kept_count; i++)
         if (!a->kept[i].taken)
-            kept[n++] = a->kept[i];
+            keep_burn(a, kept, &n, a->kept[i].hash, &a->kept[i].burn);
     if (kept != NULL)
         qsort(kept, n, sizeof *kept, by_hash);
     free(a->kept);
@@ -131,21 +150,12 @@ static void give_burn(struct accounts *a, struct account *c)
     struct kept_burn *k =
         a->kept_count > 0 ? bsearch(&key, a->kept, a->kept_count, sizeof *a->kept, by_hash) : NULL;
 
-    if (k == NULL) {
+    if (k == NULL || k->taken) { /* taken: it has made room since */
         begin_burn(a, c);
         return;
     }
     c->burn = k->burn;
     k->taken = true;
-}
-
-/* Its place is taken: who is made later may be it, and then it is not known what came before. */
-static void lose_burn(struct accounts *a, const struct account *c)
-{
-    int64_t until_ms = c->burn.second == INT64_MIN ? INT64_MIN : (c->burn.second + 1) * 1000;
-
-    if (until_ms > a->seen_ms)
-        a->seen_ms = until_ms;
 }
 
 /* ------------------------------------------------------------------ finding */
@@ -223,7 +233,7 @@ static uint32_t take_place(struct accounts *a)
         a->hand = a->hand + 1 < a->used ? a->hand + 1 : 0;
         if (is_evictable(a, &a->all[place])) {
             unlink_account(a, place);
-            lose_burn(a, &a->all[place]);
+            lose_burn(a, &a->all[place].burn);
             cool(a, &a->all[place]);
             account_forget(&a->all[place]);
             return place;

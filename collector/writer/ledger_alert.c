@@ -118,31 +118,33 @@ int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind,
 
 /* -------------------------------------------------------------------- forecasts */
 
-/* "by 2026-11-21T00:00:00Z", "in any 5h". */
-static void write_when(const struct account *c, char out[64])
+/* "at its pace $12.40 of $10.00 by 2026-11-21T00:00:00Z"; of a sliding window "full at 2026-11-21T09:40:12Z
+ * at its pace: $9.10 of $10.00 in any 5h". */
+static void write_foresight(const struct account *c, int64_t allowed, const struct forecast *f, char out[200])
 {
-    char text[INSTANT_TEXT > DURATION_TEXT_MAX ? INSTANT_TEXT : DURATION_TEXT_MAX];
-    const struct window *w = &c->budget->def->window;
+    const struct budget *def = c->budget->def;
+    bool slides = def->window.kind == WINDOW_SLIDING;
+    char amount[AMOUNT_TEXT], limit[AMOUNT_TEXT], at[INSTANT_TEXT], length[DURATION_TEXT_MAX];
 
-    if (w->kind == WINDOW_SLIDING)
-        duration_text(w->length_ms, text);
+    verdict_amount_text(def->unit, slides ? account_spent(c) : f->projected, amount);
+    verdict_amount_text(def->unit, allowed, limit);
+    instant_text(slides ? f->exhausted_ms / 1000 * 1000 : c->until_ms, at);
+    duration_text(def->window.length_ms, length);
+    if (slides)
+        snprintf(out, 200, "full at %s at its pace: %s of %s in any %s", at, amount, limit, length);
     else
-        instant_text(c->until_ms, text);
-    snprintf(out, 64, "%s %s", w->kind == WINDOW_SLIDING ? "in any" : "by", text);
+        snprintf(out, 200, "at its pace %s of %s by %s", amount, limit, at);
 }
 
-/* "budget daily (coder): at its pace $12.40 of $10.00 by 2026-11-21T00:00:00Z" */
+/* "budget daily (coder): at its pace ..." */
 static void write_foretitle(const struct account *c, const char *key, int64_t allowed,
                             const struct forecast *f, char title[ALERT_TITLE_MAX + 1])
 {
-    const struct budget *def = c->budget->def;
-    char amount[AMOUNT_TEXT], limit[AMOUNT_TEXT], when[64];
+    char what[200];
 
-    verdict_amount_text(def->unit, f->projected, amount);
-    verdict_amount_text(def->unit, allowed, limit);
-    write_when(c, when);
-    snprintf(title, ALERT_TITLE_MAX + 1, "budget %s%s%.200s%s: at its pace %s of %s %s", def->name,
-             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", amount, limit, when);
+    write_foresight(c, allowed, f, what);
+    snprintf(title, ALERT_TITLE_MAX + 1, "budget %s%s%.200s%s: %s", c->budget->def->name,
+             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", what);
 }
 
 static json_t *foreseen_of(const struct account *c, const char *key, int64_t allowed,

@@ -138,8 +138,10 @@ static int recall(struct ledger *l)
 
 static void read_amounts(const json_t *list, int64_t out[CURVE_SLOTS])
 {
-    for (size_t i = 0; i < CURVE_SLOTS; i++)
-        out[i] = (int64_t)json_integer_value(json_array_get(list, i));
+    for (size_t i = 0; i < CURVE_SLOTS; i++) {
+        int64_t amount = (int64_t)json_integer_value(json_array_get(list, i));
+        out[i] = amount > 0 ? amount : 0;
+    }
 }
 
 static void read_curve(const char *body, int64_t start_ms, struct curve *out)
@@ -268,6 +270,17 @@ static int learn(struct ledger *l, struct account *c)
 
 /* ------------------------------------------------------------------- looking */
 
+/* Of a sliding window: what is in the pieces that will be wholly out then. */
+static int64_t goes_out(const struct account *c, int64_t then_ms)
+{
+    int64_t first_ms = window_first(&c->budget->def->window, then_ms), sum = 0;
+
+    for (int i = 0; c->piece != NULL && i <= WINDOW_BUCKETS; i++)
+        if (c->piece[i].start_ms != INT64_MIN && c->piece[i].start_ms < first_ms)
+            sum = amount_add(sum, c->piece[i].cell.amount);
+    return sum;
+}
+
 void ledger_forecast(const struct ledger *l, const struct account *c, struct forecast *out)
 {
     const struct ledger_budget *b = c->budget;
@@ -283,6 +296,8 @@ void ledger_forecast(const struct ledger *l, const struct account *c, struct for
                                  .limit = ledger_allowed(l, c),
                                  .calls = c->total.calls };
 
+    if (c->piece != NULL)
+        in.goes_out = goes_out(c, l->now_ms + forecast_near_ms(in.window));
     if (in.start_ms > c->start_ms)
         in.curve = NULL; /* it tells of whole windows */
     forecast_make(&in, out);

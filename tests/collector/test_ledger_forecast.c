@@ -2,10 +2,11 @@
  *
  * The ledger's paces and what it foretells, with a clock of the test's own.
  */
+#include "collector/writer/backtest.h"
 #include "ledger_db.h"
 
 #define HOUR_MS  (60 * (int64_t)MINUTE_MS)
-#define START_MS  ((int64_t)1780272000000) /* Monday, 2026-06-01 00:00 UTC */
+#define START_MS ((int64_t)1780272000000) /* Monday, 2026-06-01 00:00 UTC */
 
 static struct made_call call_of(const char *agent)
 {
@@ -118,7 +119,8 @@ static void a_sliding_window_is_told_once_in_its_length(void **state)
     call_every(&d, "a", 5 * MINUTE_MS, START_MS + 80 * MINUTE_MS);
     assert_int_equal(foretold(&d), 1);
     assert_int_equal(db_ask(&d.store, "SELECT evidence ->> 'spent' < 20 AND subject ->> 'agent' = 'a' AND"
-                                      " title LIKE '%in any 2h' FROM alert WHERE kind='forecast'"),
+                                      " title LIKE 'budget s (a): full at 2026-06-01T01:4%Z at its pace: 1_ "
+                                      "calls of 20 calls in any 2h' FROM alert WHERE kind='forecast'"),
                      1);
     db_restart(&d);
     call_every(&d, "a", 5 * MINUTE_MS, START_MS + 110 * MINUTE_MS);
@@ -151,6 +153,40 @@ static void a_pace_survives_what_it_can(void **state)
     db_begin(&d);
     db_rollback(&d);
     assert_int_equal(forecast_of(&d, "b", "a").per_hour, 0);
+    db_stop(&d);
+}
+
+/* One that made room comes back without its pace, also where it was kept over a change of budgets. */
+static void a_pace_that_was_lost_is_not_known(void **state)
+{
+    struct ledger_db d;
+    char name[8];
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"b\", \"limit\": \"9999 calls\", \"window\": \"day\", \"per\": \"agent\"}");
+    call_every(&d, "a", 1000, START_MS + 3 * MINUTE_MS);
+    db_put(
+        &d,
+        "{\"name\": \"other\", \"limit\": \"5 calls\", \"window\": \"day\", \"scope\": {\"agent\": \"x\"}}");
+    assert_near(forecast_of(&d, "b", "a").per_minute, 60, 0.05);
+    db_ledger(&d)->accounts.most = 4;
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        struct made_call call = call_of(name);
+        db_call(&d, &call);
+        db_flush(&d);
+    }
+    assert_int_equal(db_ledger(&d)->accounts.used, 4);
+    const struct slice key = { (const uint8_t *)"\2a", 2 };
+    const struct ledger_budget *b = ledger_budget_named(db_ledger(&d), "b");
+    assert_true(accounts_find(&db_ledger(&d)->accounts, b, key) == ACCOUNT_NONE);
+    assert_int_equal(forecast_of(&d, "b", "a").per_minute, UNKNOWN);
+    assert_int_equal(forecast_of(&d, "b", "never").per_minute, UNKNOWN); /* who knows */
+    d.now_ms += 2 * MINUTE_MS;
+    assert_int_equal(forecast_of(&d, "b", "a").per_minute, 0);
+    db_restart(&d); /* the log knows */
+    assert_true(forecast_of(&d, "b", "a").per_hour == UNKNOWN && forecast_of(&d, "b", "a").per_minute > 0);
     db_stop(&d);
 }
 
@@ -246,6 +282,43 @@ static void many_accounts_are_looked_at_in_slices(void **state)
     db_stop(&d);
 }
 
+/* Three days and a half of 144 calls each (the budgets come in the order of their names), of which the first
+ * has nothing before it and the last is not over. */
+static void a_replay_measures_what_is_over(void **state)
+{
+    struct ledger_db d;
+    struct backtest_result r;
+
+    (void)state;
+    db_start(&d, START_MS);
+    db_put(&d, "{\"name\": \"over\", \"limit\": \"100 calls\", \"window\": \"day\", \"action\": \"alert\"}");
+    db_put(&d, "{\"name\": \"roomy\", \"limit\": \"200 calls\", \"window\": \"day\", \"per\": \"agent\"}");
+    db_put(&d, "{\"name\": \"total\", \"limit\": \"9999 calls\", \"window\": \"total\"}");
+    call_every(&d, "a", 10 * MINUTE_MS, START_MS + 3 * DAY_MS + 12 * HOUR_MS);
+    struct backtest_options o = { .zone = "UTC", .from_ms = START_MS, .to_ms = d.now_ms };
+    assert_int_equal(backtest(d.store.db, &o, &r), 0);
+    assert_int_equal(r.budgets, 3);
+    assert_int_equal(r.calls, 7 * 72);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(r.budget[i].windows, 3);
+        assert_int_equal(r.budget[i].learnt, 2);
+        for (int q = 0; q < 3; q++) {
+            assert_int_equal(r.budget[i].error[q].kept, 3);
+            assert_true(backtest_quantile(&r.budget[i].error[q], 0.9) < 0.05);
+        }
+    }
+    assert_true(r.budget[0].right == 3 && r.budget[0].wrong == 0 && r.budget[0].missed == 0);
+    assert_true(r.budget[1].right == 0 && r.budget[1].wrong == 0 && r.budget[1].missed == 0);
+    assert_int_equal(r.budget[2].windows, 0);
+    backtest_fini(&r);
+    o.from_ms = START_MS + HOUR_MS; /* then the first day is not whole */
+    assert_int_equal(backtest(d.store.db, &o, &r), 0);
+    assert_int_equal(r.budget[0].windows, 2);
+    assert_true(backtest_quantile(&r.budget[2].error[0], 0.5) < 0);
+    backtest_fini(&r);
+    db_stop(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,8 +326,10 @@ int main(void)
         TEST(nobody_hears_what_he_does_not_want),
         TEST(a_sliding_window_is_told_once_in_its_length),
         TEST(a_pace_survives_what_it_can),
+        TEST(a_pace_that_was_lost_is_not_known),
         TEST(what_is_taken_back_is_taken_off_the_pace),
         TEST(the_curve_of_days_is_remembered),
+        TEST(a_replay_measures_what_is_over),
         TEST(many_accounts_are_looked_at_in_slices),
     };
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from governing import wait_counted
-from harness import SLOWER, Lab, program, wait_until
+from harness import SLOWER, Lab, patient, program, wait_until
 
 DAY_MS = 86_400_000
 SEED, PACE, DAYS = 1, 20, 28
@@ -48,6 +48,7 @@ def alerts(c, kind):
     return c.sql("SELECT title, subject, evidence, severity FROM alert WHERE kind = ? ORDER BY id", kind)
 
 
+@patient
 def test_a_limit_that_will_be_passed_is_told_before():
     with Lab() as lab:
         c = lab.collector()
