@@ -309,6 +309,20 @@ static uint8_t end_of(const struct looking *l)
     return http >= 400 ? END_FAILED : http >= 200 ? END_WELL : END_UNKNOWN;
 }
 
+/* What is asked later is not set now: this is the path of every call. */
+static void begin(struct looking *l, struct runaway *r, const struct runaway_call *c, bool quiet)
+{
+    l->r = r;
+    l->call = c;
+    l->quiet = quiet;
+    l->asked = l->compacts = false;
+    l->told = 0;
+    l->bucket = window_bucket(c->ts_ms, WINDOW_MINUTE_MS);
+    l->ts_s = (uint32_t)window_bucket(c->ts_ms, 1000);
+    for (int look = 0; look < LOOKS; look++)
+        l->at[look] = SEEN_NONE;
+}
+
 int runaway_look_at(struct runaway *r, const struct runaway_call *c, bool quiet, runaway_found *found,
                     void *arg)
 {
@@ -316,16 +330,9 @@ int runaway_look_at(struct runaway *r, const struct runaway_call *c, bool quiet,
     struct looking l;
     int rc;
 
-    l.r = r;
-    l.call = c;
-    l.quiet = quiet;
-    l.asked = l.compacts = false;
-    l.told = 0;
-    l.bucket = window_bucket(c->ts_ms, WINDOW_MINUTE_MS);
+    begin(&l, r, c, quiet);
     l.found = found;
     l.arg = arg;
-    for (int look = 0; look < LOOKS; look++)
-        l.at[look] = SEEN_NONE;
     if ((rc = know_names(&l, &scratch)) != 0 || l.known->status == STATUS_blocked ||
         (rc = know_session(&l)) != 0)
         return rc;

@@ -9,8 +9,9 @@
  * its root session and its agent, unless they break the rule without that session, too.
  *
  * Rates are counted in 4 seconds at a time, over the last 15 of these and the running one: never less than
- * what came within 60 s, and at most 4 s of it more. Findings say how long it really was. What is counted
- * over ten minutes covers up to 40 s more in the same way.
+ * what came within 60 s, and at most 4 s of it more. More than 16,000 calls a second of one subject are not
+ * counted. Findings say how long it really was. What is counted over ten minutes covers up to 40 s more in
+ * the same way.
  *
  * A call that is more than RUNAWAY_LATE_MS older than the newest of a subject is not looked at there; one
  * that is older than the minute counts for what comes in a row, and not for rates. Calls that were blocked

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "../govern/line.h"
 #include "runaway_work.h"
 
 #define COMPACTION_CHAIN 4 /* compactions in a row that end well are one: it may be done in stages */
@@ -67,10 +68,9 @@ static void keep_error(struct looking *l, uint64_t error)
     if (looking_ask(l) == 0)
         type = l->names.error_type;
     e->error = error;
-    size_t n = type.len < sizeof e->type - 1 ? type.len : sizeof e->type - 1;
-    if (n > 0)
-        memcpy(e->type, type.at, n);
-    e->type[n] = '\0';
+    struct line line = line_of(e->type, sizeof e->type);
+    if (type.len > 0)
+        line_add(&line, (const char *)type.at, type.len);
     e->http_status =
         (int16_t)(l->call->http_status > 0 && l->call->http_status < 1000 ? l->call->http_status : UNKNOWN);
 }

@@ -194,15 +194,15 @@ static void cover(struct looking *l, int kind)
 static int judge_broken(struct looking *l, enum runaway_look look, int kind)
 {
     uint32_t *until_s = &l->r->seen.all[l->at[look]].told_until_s[kind];
-    int64_t covered = (l->told & 1u << kind) != 0 ? l->covered[kind] : 0, ts_ms = l->call->ts_ms;
+    int64_t covered = (l->told & 1u << kind) != 0 ? l->covered[kind] : 0;
 
-    if (*until_s != 0 && (*until_s == UINT32_MAX || ts_ms < (int64_t)*until_s * 1000)) {
+    if (l->ts_s < *until_s) {
         cover(l, kind);
         return 0;
     }
     if (l->value[kind] - covered <= l->limit[kind])
         return 0;
-    *until_s = told_until(ts_ms, l->r->rule[l->set->rule[kind]]->cooldown_ms);
+    *until_s = told_until(l->call->ts_ms, l->r->rule[l->set->rule[kind]]->cooldown_ms);
     cover(l, kind);
     return l->quiet ? 0 : tell(l, look, kind);
 }

@@ -269,12 +269,15 @@ static int read_cooldown(struct reading *d)
 {
     json_t *given = definition_get(d->given, "cooldown");
 
-    if (is_text(given) && strcmp(json_string_value(given), UNTIL_RESUMED) == 0) {
+    if (d->r->action != ACTION_WARN && is_text(given) &&
+        strcmp(json_string_value(given), UNTIL_RESUMED) == 0) {
         d->r->cooldown_ms = 0;
         return 0;
     }
     return read_duration(d, "cooldown", 1000, RUNAWAY_COOLDOWN_MAX,
-                         "a duration from 1s to 30d, as 10m, or " UNTIL_RESUMED, &d->r->cooldown_ms);
+                         d->r->action == ACTION_WARN ? "a duration from 1s to 30d, as 10m"
+                                                     : "a duration from 1s to 30d, as 10m, or " UNTIL_RESUMED,
+                         &d->r->cooldown_ms);
 }
 
 static int read_severity(struct reading *d)

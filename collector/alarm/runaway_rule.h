@@ -70,7 +70,8 @@ struct runaway_rule {
     int64_t limit[LOOKS]; /* of those that it looks at; else 0 */
     enum action action;   /* ACTION_WARN: alert only; ACTION_DELAY, ACTION_BLOCK */
     int64_t delay_ms;     /* of ACTION_DELAY, each call; else 0 */
-    int64_t cooldown_ms;  /* how long a delay or block holds, and nothing is told again; 0: until resumed */
+    int64_t cooldown_ms;  /* how long a delay or block holds, and nothing is told again; 0: until resumed
+                             (of a delay or a block) */
     enum severity severity;
 };
 

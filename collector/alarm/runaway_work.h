@@ -64,6 +64,7 @@ struct looking {
     const struct known_names *known;
     const struct rule_set *set;
     int64_t bucket; /* of the minute */
+    uint32_t ts_s;
     bool quiet, asked;
     runaway_found *found;
     void *arg;

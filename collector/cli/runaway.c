@@ -50,11 +50,14 @@ static int take(struct runaway_rules *r, const char *path, const json_t *definit
     return CLI_USAGE;
 }
 
-/* A configuration without the section has the default rules. */
-static bool is_other_configuration(const json_t *file)
+/* A configuration without the section, or with nothing in it, has the default rules. */
+static bool has_none(const json_t *file)
 {
-    return json_is_object(file) && json_object_get(file, "rule") == NULL &&
-           !json_is_array(json_object_get(file, "runaway"));
+    const json_t *section = json_object_get(file, "runaway");
+
+    if (!json_is_object(file) || json_object_get(file, "rule"))
+        return false;
+    return !section || json_is_null(section) || (json_is_string(section) && json_string_length(section) == 0);
 }
 
 int runaway_rules_read(struct runaway_rules *r, const struct cli *c)
@@ -74,7 +77,7 @@ int runaway_rules_read(struct runaway_rules *r, const struct cli *c)
         cli_fail("%s: %zu rules where %d are the most", path, json_array_size(list), RUNAWAY_RULES_MAX);
         status = CLI_USAGE;
     }
-    for (size_t i = 0; status == CLI_OK && !is_other_configuration(file) && i < json_array_size(list); i++)
+    for (size_t i = 0; status == CLI_OK && !has_none(file) && i < json_array_size(list); i++)
         status = take(r, path, json_array_get(list, i));
     json_decref(list);
     json_decref(file);

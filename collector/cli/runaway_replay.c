@@ -50,7 +50,7 @@ struct replay {
     struct runaway *seen; /* owned */
     struct sum sum[RUNAWAY_KIND_COUNT][LOOKS];
     json_t *all; /* owned */
-    struct database *database;
+    struct database database;
 };
 
 /* ------------------------------------------------------------------- looking */
@@ -102,7 +102,7 @@ static int goes_on(void *arg)
 {
     struct replay *r = arg;
 
-    return !database_progress(r->database, 0, 0);
+    return !database_progress(&r->database, 0, 0);
 }
 
 static int look(struct replay *r, sqlite3 *db)
@@ -112,9 +112,9 @@ static int look(struct replay *r, sqlite3 *db)
     int rc = runaway_log_open(&log, db, RUNAWAY_BY_TIME);
 
     if (rc == 0) {
-        runaway_log_seek(&log, 0, INT64_MAX, r->from_ms, r->to_ms);
+        runaway_log_seek(&log, 0, INT64_MAX, r->from_ms, r->to_ms, INT64_MAX);
         while ((rc = runaway_log_next(&log, &call)) == 1) {
-            if (++r->calls % TICK_ROWS == 0 && !database_progress(r->database, 0, 0))
+            if (++r->calls % TICK_ROWS == 0 && !database_progress(&r->database, 0, 0))
                 rc = -SQLITE_INTERRUPT;
             else
                 rc = runaway_look_at(r->seen, &call, false, found, r);
@@ -269,19 +269,18 @@ static int take_times(struct replay *r, struct cli *c)
 
 static int run(struct replay *r, struct cli *c)
 {
-    struct database d;
-    int status = database_open(&d, c, "looking");
+    struct database *d = &r->database;
+    int status = database_open(d, c, "looking");
 
     if (status != CLI_OK)
         return status;
-    r->database = &d;
-    sqlite3_progress_handler(d.db, TICK_STEPS, goes_on, r);
-    int rc = look(r, d.db);
+    sqlite3_progress_handler(d->db, TICK_STEPS, goes_on, r);
+    int rc = look(r, d->db);
     char error[240];
     snprintf(error, sizeof error, "%s",
-             rc == -sqlite3_errcode(d.db) ? sqlite3_errmsg(d.db) : sqlite3_errstr(rc < 0 ? -rc : rc));
-    database_close(&d);
-    return rc == 0 ? CLI_OK : cli_fail("%s: %s", d.path, database_why(&d, error));
+             rc == -sqlite3_errcode(d->db) ? sqlite3_errmsg(d->db) : sqlite3_errstr(rc < 0 ? -rc : rc));
+    database_close(d);
+    return rc == 0 ? CLI_OK : cli_fail("%s: %s", d->path, database_why(d, error));
 }
 
 static void fini(struct replay *r)

@@ -55,11 +55,12 @@ void runaway_call_of(const struct log_row *row, const struct event *e, struct ru
 
 /* -------------------------------------------------------------- from the log */
 
-#define COLUMNS                                                                        \
-    "SELECT e.id, e.ts_ms, e.dims, ifnull(e.session, 0), " STORED_HTTP_STATUS          \
-    ", e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS                     \
-    ", e.tool_calls, ifnull(e.cost_nanousd, e.cost_reported_nanousd)"                  \
-    " FROM dispatch e WHERE e.id BETWEEN ?1 AND ?2 AND e.ts_ms >= ?3 AND e.ts_ms < ?4" \
+#define COLUMNS                                                                             \
+    "SELECT e.id, e.ts_ms, e.dims, ifnull(e.session, 0), " STORED_HTTP_STATUS               \
+    ", e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS                          \
+    ", e.tool_calls, ifnull(e.cost_nanousd, e.cost_reported_nanousd)"                       \
+    " FROM dispatch e WHERE e.id BETWEEN ?1 AND ?2 AND e.ts_ms >= ?3 AND e.ts_ms < ?4 AND " \
+    "e.received_after_ms <= ?5"                                                             \
     " AND e.state = 0 ORDER BY "
 
 int runaway_log_open(struct runaway_log *l, sqlite3 *db, enum runaway_order order)
@@ -91,13 +92,14 @@ void runaway_log_rest(struct runaway_log *l)
 }
 
 void runaway_log_seek(struct runaway_log *l, int64_t first_id, int64_t last_id, int64_t from_ms,
-                      int64_t to_ms)
+                      int64_t to_ms, int64_t late_ms)
 {
     sqlite3_reset(l->rows);
     sqlite3_bind_int64(l->rows, 1, first_id);
     sqlite3_bind_int64(l->rows, 2, last_id);
     sqlite3_bind_int64(l->rows, 3, from_ms);
     sqlite3_bind_int64(l->rows, 4, to_ms);
+    sqlite3_bind_int64(l->rows, 5, late_ms);
 }
 
 /* A column that outlives the statement's reset; one that is longer than names are is unknown. */

@@ -28,10 +28,10 @@ struct runaway_log {
 int runaway_log_open(struct runaway_log *l, sqlite3 *db, enum runaway_order order);
 void runaway_log_close(struct runaway_log *l);
 
-/* The calls with first_id <= id <= last_id and from_ms <= own time < to_ms that count, but for those whose
- * time was out of range. */
+/* The calls with first_id <= id <= last_id and from_ms <= own time < to_ms that count and came no more than
+ * late_ms after it, but for those whose time was out of range. */
 void runaway_log_seek(struct runaway_log *l, int64_t first_id, int64_t last_id, int64_t from_ms,
-                      int64_t to_ms);
+                      int64_t to_ms, int64_t late_ms);
 
 /* 1: *out is filled, until the next call; 0: no more; else a negative SQLite code. */
 int runaway_log_next(struct runaway_log *l, struct runaway_call *out);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "runaways.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ledger_pauses.h"
+#include "runaway_log.h"
 
 #define AUTHOR    "tollgated"
 #define MARK_ROOM (ALERT_MARK_MAX + 1)
-#define NAME_ROOM 256 /* bytes of a name, and its end */
 
 static const enum subject_field field_of[LOOKS] = { SUBJECT_session_id, SUBJECT_root_session_id,
                                                     SUBJECT_agent_id };
@@ -36,7 +36,7 @@ static void pause_over(void *arg, const struct pause *p, bool resumed)
 int runaways_init(struct runaways *r, struct store *store, struct ledger *ledger)
 {
     *r = (struct runaways){ .store = store, .ledger = ledger, .due_ms = INT64_MAX, .reads = true };
-    r->open = malloc(RUNAWAYS_OPEN * sizeof *r->open);
+    r->open = malloc((RUNAWAYS_OPEN + RUNAWAYS_OTHERS) * sizeof *r->open);
     if (r->open == NULL || runaway_new(&r->seen) != 0)
         return -SQLITE_NOMEM;
     ledger->pause_over.call = pause_over;
@@ -97,21 +97,17 @@ static void forget_open(struct runaways *r, int64_t alert)
 }
 
 /* It ends at due_ms, or later if it is told again before. */
-static int put_open(struct runaways *r, int64_t alert, int64_t due_ms, int64_t now_ms)
+static void put_open(struct runaways *r, int64_t alert, int64_t due_ms)
 {
-    size_t first = 0;
-    int rc = 0;
-
     forget_open(r, alert);
-    if (r->open_count == RUNAWAYS_OPEN) {
-        for (size_t i = 1; i < r->open_count; i++)
-            if (r->open[i].due_ms < r->open[first].due_ms)
-                first = i;
-        rc = end(r, first, now_ms);
-    }
+    assert(r->open_count < RUNAWAYS_OPEN + RUNAWAYS_OTHERS);
     r->open[r->open_count++] = (struct runaways_open){ alert, due_ms };
-    plan(r);
-    return rc;
+    r->due_ms = due_ms < r->due_ms ? due_ms : r->due_ms;
+}
+
+static bool is_full(const struct runaways *r)
+{
+    return r->open_count >= RUNAWAYS_OPEN;
 }
 
 /* --------------------------------------------------------------------- telling */
@@ -169,12 +165,14 @@ static json_t *evidence_of(const struct runaway_finding *f, bool acts)
 static int raise_alert(struct runaways *r, const struct runaway_finding *f, bool acts, int64_t *id)
 {
     char mark[MARK_ROOM];
-    json_t *subject = subject_of(f), *evidence = evidence_of(f, acts);
+    json_t *subject = is_full(r) ? json_object() : subject_of(f), *evidence = evidence_of(f, acts);
+    struct slice name =
+        is_full(r) ? (struct slice){ (const uint8_t *)RUNAWAYS_OTHER, sizeof RUNAWAYS_OTHER - 1 } : f->name;
     bool fresh = false;
     int rc = subject == NULL || evidence == NULL ? -SQLITE_NOMEM : 0;
 
     snprintf(mark, sizeof mark, "%s/%s/%.*s", runaway_kind_name((int)f->rule->kind),
-             runaway_look_name((int)f->look), (int)f->name.len, (const char *)f->name.at);
+             runaway_look_name((int)f->look), (int)name.len, (const char *)name.at);
     const struct alert alert = { .kind = ALERT_runaway,
                                  .severity = f->rule->severity,
                                  .mark = mark,
@@ -194,14 +192,14 @@ static int raise_alert(struct runaways *r, const struct runaway_finding *f, bool
 static int put_pause(struct runaways *r, const struct runaway_finding *f, int64_t alert, int64_t *id)
 {
     const struct runaway_rule *rule = f->rule;
-    char value[NAME_ROOM];
+    char value[RUNAWAYS_NAME];
     const struct pause_new p = {
         .field = field_of[f->look],
         .value = value,
         .delay_ms = rule->action == ACTION_DELAY ? rule->delay_ms : 0,
         .until_ms = rule->cooldown_ms > 0 ? r->row->received_ms + rule->cooldown_ms : WINDOW_NEVER,
         .rule = runaway_kind_name((int)rule->kind),
-        .alert = alert,
+        .alert = is_full(r) ? UNKNOWN : alert,
         .author = AUTHOR,
         .reason = f->text,
     };
@@ -222,9 +220,17 @@ static int found(void *arg, const struct runaway_finding *f)
         rc = put_pause(r, f, alert, &pause);
     if (rc != 0)
         return rc;
-    if (pause != 0)
+    if (pause != 0 && !is_full(r)) { /* it ends the alert */
         forget_open(r, alert);
-    return pause != 0 ? 0 : put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS, now_ms);
+        return 0;
+    }
+    if (pause == 0 && f->rule->cooldown_ms == 0) {
+        r->forgets = true;
+        r->forget_look = f->look;
+        snprintf(r->forget_name, sizeof r->forget_name, "%.*s", (int)f->name.len, (const char *)f->name.at);
+    }
+    put_open(r, alert, now_ms + cooldown_ms + RUNAWAYS_SLACK_MS);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------ past */
@@ -273,10 +279,10 @@ static int open_ended(struct runaways *r, int64_t from_ms, struct ended *e)
     return 0;
 }
 
-/* Forgets what had been forgotten by then. */
+/* Forgets what had been forgotten before then. */
 static void pass_ended(struct runaways *r, struct ended *e, int64_t ts_ms)
 {
-    while (e->at_ms <= ts_ms) {
+    while (e->at_ms < ts_ms) {
         const char *field = (const char *)sqlite3_column_text(e->stmt, 1);
         forget(r, subject_field_code(field, strlen(field)), (const char *)sqlite3_column_text(e->stmt, 2));
         next_ended(e);
@@ -296,7 +302,7 @@ static int look_quietly(struct runaways *r, struct runaway_log *log, int64_t fro
         if ((rc = runaway_look_at(r->seen, &call, true, found, r)) != 0)
             break;
     }
-    pass_ended(r, &ended, now_ms);
+    pass_ended(r, &ended, now_ms + 1);
     sqlite3_finalize(ended.stmt);
     runaway_log_rest(log);
     return rc;
@@ -313,7 +319,7 @@ static int read_past(struct runaways *r, int64_t now_ms, int64_t last_id)
     if (rc != 0)
         return rc;
     if ((rc = runaway_log_open(&log, r->store->db, RUNAWAY_BY_ARRIVAL)) == 0) {
-        runaway_log_seek(&log, first_id, last_id, now_ms - RUNAWAYS_PAST_MS, now_ms + 1);
+        runaway_log_seek(&log, first_id, last_id, now_ms - RUNAWAYS_PAST_MS, now_ms + 1, RUNAWAYS_LATE_MS);
         rc = look_quietly(r, &log, now_ms - RUNAWAYS_PAST_MS, now_ms);
     }
     runaway_log_close(&log);
@@ -330,7 +336,7 @@ int runaways_start(struct runaways *r, int64_t now_ms)
     sqlite3_bind_int64(r->load, 1, RUNAWAYS_DAY_MS);
     sqlite3_bind_int64(r->load, 2, RUNAWAYS_SLACK_MS);
     sqlite3_bind_int64(r->load, 3, now_ms);
-    sqlite3_bind_int64(r->load, 4, RUNAWAYS_OPEN);
+    sqlite3_bind_int64(r->load, 4, RUNAWAYS_OPEN + RUNAWAYS_OTHERS);
     while ((rc = sqlite3_step(r->load)) == SQLITE_ROW)
         r->open[r->open_count++] =
             (struct runaways_open){ sqlite3_column_int64(r->load, 0), sqlite3_column_int64(r->load, 1) };
@@ -359,5 +365,9 @@ int runaways_row(struct runaways *r, const struct log_row *row, const struct eve
     if (call.ts_ms > row->received_ms)
         call.ts_ms = row->received_ms;
     r->row = row;
-    return runaway_look_at(r->seen, &call, false, found, r);
+    r->forgets = false;
+    rc = runaway_look_at(r->seen, &call, false, found, r);
+    if (r->forgets)
+        forget(r, (int)field_of[r->forget_look], r->forget_name);
+    return rc;
 }

@@ -5,7 +5,8 @@
  * The mark of an alert is its rule, its look and its name. One with a pause ends with the pause: after the
  * cool-down, or when somebody resumes it; then what was seen of the subject is forgotten. One without ends
  * when the rule was not broken again for a cool-down and RUNAWAYS_SLACK_MS more; broken again before, it
- * counts up. RUNAWAYS_OPEN of these are open at once: another one ends the one that would end first.
+ * counts up. While RUNAWAYS_OPEN of these are open, what is found of a rule and a look is told together, as
+ * one under the name "(other)".
  *
  * Not looked at: calls whose time was out of range, those told later than RUNAWAYS_LATE_MS, and the final
  * record of a call whose partial one has been looked at. What breaks a rule but is older than
@@ -22,16 +23,20 @@
 #ifndef COLLECTOR_RUNAWAYS_H
 #define COLLECTOR_RUNAWAYS_H
 
+#include "../alarm/runaway.h"
 #include "ledger.h"
-#include "runaway_log.h"
+#include "log_row.h"
 
 #define RUNAWAYS_OPEN      4096
+#define RUNAWAYS_OTHERS    (RUNAWAY_KIND_COUNT * LOOKS)
+#define RUNAWAYS_OTHER     "(other)"
 #define RUNAWAYS_SLACK_MS  ((int64_t)60 * 1000)
 #define RUNAWAYS_LATE_MS   ((int64_t)60 * 60 * 1000)
 #define RUNAWAYS_ACT_MS    ((int64_t)5 * 60 * 1000)
 #define RUNAWAYS_PAST_MS   ((int64_t)7 * 60 * 60 * 1000)
 #define RUNAWAYS_PAST_ROWS 100000
-#define RUNAWAYS_DAY_MS    ((int64_t)24 * 60 * 60 * 1000) /* without a pause, of a cool-down without an end */
+#define RUNAWAYS_DAY_MS    ((int64_t)24 * 60 * 60 * 1000) /* of an endless cool-down without a pause */
+#define RUNAWAYS_NAME      256                            /* bytes of a name, and its end */
 
 /* An alert that ends by itself. */
 struct runaways_open {
@@ -42,10 +47,13 @@ struct runaways {
     struct store *store;        /* borrowed, as the next */
     struct ledger *ledger;      /* its alerts are everybody's */
     struct runaway *seen;       /* owned */
-    struct runaways_open *open; /* owned */
+    struct runaways_open *open; /* owned; RUNAWAYS_OPEN and RUNAWAYS_OTHERS at the most */
     size_t open_count;
-    int64_t due_ms;            /* when the first of them ends; INT64_MAX */
-    bool reads;                /* the past is still to be read */
+    int64_t due_ms; /* when the first of them ends; INT64_MAX */
+    bool reads;     /* the past is still to be read */
+    bool forgets;   /* what was told and would be never again, although nothing is paused: */
+    enum runaway_look forget_look;
+    char forget_name[RUNAWAYS_NAME];
     const struct log_row *row; /* that is being looked at */
     sqlite3_stmt *load;
 };

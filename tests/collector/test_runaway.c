@@ -569,7 +569,9 @@ static void it_is_told_again_after_its_cooldown(void **state)
     m.ts_ms += 60 * MINUTE; /* it is over; one call breaks nothing */
     look(m);
     nothing_else(4);
-    rules("{\"rule\":\"calls_per_minute\",\"limit\":{\"session\":10},\"cooldown\":\"until resumed\"}", NULL);
+    rules("{\"rule\":\"calls_per_minute\",\"limit\":{\"session\":10},\"action\":\"block\",\"cooldown\":"
+          "\"until resumed\"}",
+          NULL);
     for (int i = 0; i < 31 * 60; i++) {
         m.ts_ms += 1000;
         look(m);
@@ -991,6 +993,7 @@ static void wrong_rules_are_refused(void **state)
         { "{\"rule\":\"calls_per_minute\",\"cooldown\":\"10ms\"}", "cooldown" },
         { "{\"rule\":\"calls_per_minute\",\"cooldown\":\"31d\"}", "cooldown" },
         { "{\"rule\":\"calls_per_minute\",\"cooldown\":0}", "cooldown" },
+        { "{\"rule\":\"calls_per_minute\",\"cooldown\":\"until resumed\"}", "cooldown" },
         { "{\"rule\":\"calls_per_minute\",\"severity\":\"bad\"}", "severity" },
         { "{\"rule\":\"calls_per_minute\",\"on\":1}", "on" },
     };

@@ -23,6 +23,8 @@ CONFIGS = ["", "database: /tmp/x.db\n", "log: {level: debug}\n", "a: [1, 2\n", "
            "policies: [{name: p, scope: {lane: [a, \"\"]}, allow_models: [\"gpt-*\", \"a\\u2028\"], deny_models: x}]\n",
            "prices: &p [{a: &x [1, 0.10, \"\\x85\"], b: *x, ~: {}}, {}, {\"\\ufeff: #\": - }]\n",
            "estimate: {prompt_tokens: 1}\nreservations: {ttl: 90s, open: 7}\n",
+           "runaway:\n  - {rule: calls_per_minute, limit: 200, scope: {agent: \"x*\"}, action: block, cooldown: until resumed}\n"
+           "  - {rule: session_duration, limit: {session: 6h, agent: 2d}, action: delay, delay: 5s}\n  - {rule: outlier_call, on: false}\n",
            "alerts:\n  - slack: { url: https://x.example/a?b }\n  - { name: b, command: [/bin/a, \"7\", 7], group: 0 }\n"
            "  - email: { to: a@b, from: c@d, server: \"smtp://localhost:25\", tls: none }\n    kinds: { not: [policy] }\n"
            "    quiet: { from: \"22:00\", to: \"07:00\", days: [mon] }\n    scope: { agent: \"c*\" }\n    budgets: d*\n"]
