@@ -43,7 +43,7 @@ int runaways_init(struct runaways *r, struct store *store, struct ledger *ledger
     ledger->pause_over.arg = r;
     return store_prepare(
         store,
-        "SELECT id, max(last_ms + ifnull(json_extract(evidence, '$.cooldown_ms'), ?1) + ?2, ?3)"
+        "SELECT id, max(min(last_ms, ?3) + ifnull(json_extract(evidence, '$.cooldown_ms'), ?1) + ?2, ?3)"
         " FROM alert a WHERE kind = 'runaway' AND ended_ms IS NULL AND NOT EXISTS"
         " (SELECT 1 FROM pause p WHERE p.alert = a.id AND p.ended_ms IS NULL)"
         " ORDER BY id DESC LIMIT ?4",

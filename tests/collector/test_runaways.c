@@ -335,6 +335,31 @@ static void a_rollback_takes_it_back(void **state)
     stop(&d);
 }
 
+/* --------------------------------------------------------------------- clocks */
+
+static void a_clock_that_is_put_back_blinds_nobody(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    start(&d, "");
+    fail_times(&d, "s", 1, 0);
+    d.now_ms += DAY_MS; /* by mistake */
+    fail_times(&d, "s", 1, 0);
+    fail_times(&d, "t", LIMIT + 1, 0);
+    assert_int_equal(alerts(&d), 1);
+    d.now_ms -= DAY_MS - MINUTE_MS;
+    fail_times(&d, "s", LIMIT - 1, 0);
+    assert_int_equal(alerts(&d), 1); /* what was told for tomorrow is no call of today */
+    fail_times(&d, "s", 1, 0);
+    assert_int_equal(alerts(&d), 2);
+    fail_times(&d, "t", LIMIT + 1, 0); /* it is open still */
+    assert_int_equal(number(&d, "SELECT sum(count) FROM alert WHERE kind='runaway'"), 3);
+    pass(&d, 12 * MINUTE_MS);
+    assert_int_equal(open_alerts(&d), 0);
+    stop(&d);
+}
+
 static void open_ones_are_bounded(void **state)
 {
     struct ledger_db d;
@@ -367,15 +392,11 @@ static void open_ones_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_alert_ends_when_it_is_calm),
-        TEST(a_restart_knows_when_alerts_end),
-        TEST(a_pause_ends_and_all_is_forgotten),
-        TEST(a_person_pause_is_not_ours),
-        TEST(some_calls_are_not_looked_at),
-        TEST(a_final_record_is_no_second_call),
-        TEST(what_is_over_is_told_and_not_paused),
-        TEST(a_rollback_takes_it_back),
-        TEST(open_ones_are_bounded),
+        TEST(an_alert_ends_when_it_is_calm),          TEST(a_restart_knows_when_alerts_end),
+        TEST(a_pause_ends_and_all_is_forgotten),      TEST(a_person_pause_is_not_ours),
+        TEST(some_calls_are_not_looked_at),           TEST(a_final_record_is_no_second_call),
+        TEST(what_is_over_is_told_and_not_paused),    TEST(a_rollback_takes_it_back),
+        TEST(a_clock_that_is_put_back_blinds_nobody), TEST(open_ones_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
