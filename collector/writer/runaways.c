@@ -358,7 +358,7 @@ int runaways_row(struct runaways *r, const struct log_row *row, const struct eve
     struct runaway_call call;
     int rc = r->reads ? read_past(r, row->received_ms, row->id - 1) : 0;
 
-    if (rc != 0 || !row->counts || row->misdated || row->replaces || row->status == STATUS_blocked ||
+    if (rc != 0 || !row->counts || row->misdated || row->status == STATUS_blocked ||
         row->received_ms - row->ts_ms > RUNAWAYS_LATE_MS)
         return rc;
     runaway_call_of(row, e, &call);
