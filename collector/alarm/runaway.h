@@ -51,6 +51,8 @@ struct runaway_call {
     int64_t ts_ms, row;
     uint32_t dims, session;
     int64_t http_status, tokens, prompt_tokens, tool_calls, cost_nanousd;
+    bool partial;                                       /* it goes on: what it comes to is told later, */
+    bool final;                                         /* as one that has been looked at as a partial one */
     int (*names)(void *arg, struct runaway_names *out); /* 0, or a negative error, which ends the look */
     void *arg;
 };

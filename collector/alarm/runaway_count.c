@@ -196,7 +196,7 @@ static void count_sitting(struct looking *l, struct seen *s)
         s->prompt_most = UNKNOWN;
     }
     s->active_ms = ts_ms > s->active_ms ? ts_ms : s->active_ms;
-    s->sitting_calls += s->sitting_calls < UINT32_MAX;
+    s->sitting_calls += !l->call->final && s->sitting_calls < UINT32_MAX;
     weigh(l, RUNAWAY_session_duration, (s->active_ms - s->since_ms) / 60000);
 }
 
@@ -209,16 +209,30 @@ static void count_rates(struct looking *l, struct seen *s, enum runaway_look loo
         return;
     if (s->minute.calls == 0 || c->ts_ms < s->minute.first_ms)
         s->minute.first_ms = c->ts_ms;
-    minute_few(&s->minute.calls, &slot->calls, 1);
+    if (!c->final)
+        minute_few(&s->minute.calls, &slot->calls, 1);
+    weigh(l, RUNAWAY_calls_per_minute, s->minute.calls);
+    if (c->partial)
+        return;
     minute_few(&s->minute.tool_calls, &slot->tool_calls, c->tool_calls);
     minute_many(&s->minute.tokens, &slot->tokens, c->tokens);
-    weigh(l, RUNAWAY_calls_per_minute, s->minute.calls);
     weigh(l, RUNAWAY_tokens_per_minute, (int64_t)s->minute.tokens);
     weigh(l, RUNAWAY_tool_calls_per_minute, s->minute.tool_calls);
     if (look != LOOK_SESSION || l->known->sum)
         return;
     minute_many(&s->minute.growth, &slot->growth, grow(l, s));
     weigh(l, RUNAWAY_context_growth, (int64_t)s->minute.growth);
+}
+
+static inline void count_outcome(struct looking *l, struct seen *s, enum runaway_look look)
+{
+    bool alone = look == LOOK_AGENT && l->at[LOOK_SESSION] == SEEN_NONE;
+
+    if (l->end != END_UNKNOWN)
+        count_end(l, s);
+    count_compaction(l, s, look == LOOK_SESSION || alone);
+    if (look == LOOK_SESSION && !l->known->sum)
+        count_outlier(l, s);
 }
 
 void runaway_count(struct looking *l, enum runaway_look look)
@@ -235,11 +249,8 @@ void runaway_count(struct looking *l, enum runaway_look look)
     s->newest_ms = ts_ms > s->newest_ms ? ts_ms : s->newest_ms;
     count_sitting(l, s);
     count_rates(l, s, look);
-    if (l->end != END_UNKNOWN)
-        count_end(l, s);
-    count_compaction(l, s, look == LOOK_SESSION || (look == LOOK_AGENT && session == SEEN_NONE));
-    if (look == LOOK_SESSION && !l->known->sum)
-        count_outlier(l, s);
+    if (!l->call->partial)
+        count_outcome(l, s, look);
     if (look != LOOK_AGENT && session != SEEN_NONE)
         weigh(l, RUNAWAY_subagent_depth, l->r->seen.all[session].depth);
 }

@@ -48,6 +48,8 @@ void runaway_call_of(const struct log_row *row, const struct event *e, struct ru
         .prompt_tokens = num[D_prompt_tokens],
         .tool_calls = num[D_tool_calls],
         .cost_nanousd = cost != UNKNOWN ? cost : num[D_cost_reported_nanousd],
+        .partial = num[D_partial] == 1,
+        .final = row->replaces,
         .names = names_of_event,
         .arg = (void *)e,
     };
@@ -174,6 +176,7 @@ int runaway_log_next(struct runaway_log *l, struct runaway_call *out)
                                   .tokens = tokens_of(number(r, 7), number(r, 5), number(r, 6)),
                                   .tool_calls = number(r, 8),
                                   .cost_nanousd = number(r, 9),
+                                  .partial = sqlite3_column_int(r, 10) == 1,
                                   .names = names_of_row,
                                   .arg = l };
     return 1;

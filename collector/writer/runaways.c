@@ -43,7 +43,7 @@ int runaways_init(struct runaways *r, struct store *store, struct ledger *ledger
     ledger->pause_over.arg = r;
     return store_prepare(
         store,
-        "SELECT id, max(last_ms + ifnull(json_extract(evidence, '$.cooldown_ms'), ?1) + ?2, ?3)"
+        "SELECT id, max(min(last_ms, ?3) + ifnull(json_extract(evidence, '$.cooldown_ms'), ?1) + ?2, ?3)"
         " FROM alert a WHERE kind = 'runaway' AND ended_ms IS NULL AND NOT EXISTS"
         " (SELECT 1 FROM pause p WHERE p.alert = a.id AND p.ended_ms IS NULL)"
         " ORDER BY id DESC LIMIT ?4",
@@ -358,7 +358,7 @@ int runaways_row(struct runaways *r, const struct log_row *row, const struct eve
     struct runaway_call call;
     int rc = r->reads ? read_past(r, row->received_ms, row->id - 1) : 0;
 
-    if (rc != 0 || !row->counts || row->misdated || row->replaces || row->status == STATUS_blocked ||
+    if (rc != 0 || !row->counts || row->misdated || row->status == STATUS_blocked ||
         row->received_ms - row->ts_ms > RUNAWAYS_LATE_MS)
         return rc;
     runaway_call_of(row, e, &call);

@@ -8,10 +8,10 @@
  * counts up. While RUNAWAYS_OPEN of these are open, what is found of a rule and a look is told together, as
  * one under the name "(other)".
  *
- * Not looked at: calls whose time was out of range, those told later than RUNAWAYS_LATE_MS, and the final
- * record of a call whose partial one has been looked at. What breaks a rule but is older than
- * RUNAWAYS_ACT_MS when it comes is told, and nothing is paused: it is over. A call from the future is taken
- * as one of now.
+ * Not looked at: calls whose time was out of range, and those told later than RUNAWAYS_LATE_MS. A partial
+ * record is a call as soon as it comes; what it came to is told by the final one. What breaks a rule but is
+ * older than RUNAWAYS_ACT_MS when it comes is told, and nothing is paused: it is over. A call from the future
+ * is taken as one of now.
  *
  * After a start and after a rollback the calls of RUNAWAYS_PAST_MS, RUNAWAYS_PAST_ROWS of the log at the
  * most, are looked at quietly, so that what was going on goes on. A session that lasts for longer begins anew

@@ -74,10 +74,24 @@ static int tell_outage(struct watch *w, int64_t now_ms)
     return rc;
 }
 
+/* Whoever was last heard, or looked at, in a time that is yet to come would not be looked at until then. */
+static int step_back(struct watch *w, int64_t now_ms)
+{
+    bool back = w->started && now_ms < w->now_ms - WATCH_STEP_MS;
+
+    w->now_ms = now_ms;
+    if (!back)
+        return 0;
+    w->started = false;
+    return conditions_tick(&w->conditions, now_ms, true);
+}
+
 int watch_tick(struct watch *w, int64_t now_ms, bool all)
 {
-    int rc = w->started ? 0 : start(w, now_ms);
+    int rc = step_back(w, now_ms);
 
+    if (rc == 0 && !w->started)
+        rc = start(w, now_ms);
     if (rc == 0 && w->outage.there && !w->outage.told)
         rc = tell_outage(w, now_ms);
     if (rc == 0)

@@ -4,6 +4,8 @@
  * the quarantine and stopped calls; publishers that fall silent (silence.h); runaways (runaways.h); a store
  * that could not write. It joins them with the ledger's alerts.
  *
+ * A clock that is put back by more than WATCH_STEP_MS is as a start: what is known is read again, as of then.
+ *
  * Owner: the writer, inside a transaction unless something else is said. Until the first watch_tick after
  * the start and after a rollback it knows nothing and says nothing. Functions return 0 or a negative SQLite
  * code. Nothing is allocated but where an alert is raised or written.
@@ -21,6 +23,7 @@
 #include "silence.h"
 
 #define WATCH_ERROR_MAX 200
+#define WATCH_STEP_MS   ((int64_t)60 * 1000)
 
 struct watch_options {
     int64_t silent_ms; /* a publisher that is silent so long is told of; 0: never */
@@ -37,6 +40,7 @@ struct watch {
     struct store *store;         /* borrowed, as the next two */
     struct ledger *ledger;       /* its alerts are everybody's */
     const struct pricer *pricer; /* which has priced a row before it comes here */
+    int64_t now_ms;              /* of the last tick */
     bool started;
     struct conditions conditions;
     struct silence silence;

@@ -267,29 +267,60 @@ static void some_calls_are_not_looked_at(void **state)
     stop(&d);
 }
 
+/* A call of a publisher that tells it twice: while it runs, and how it ended. */
+static void tell_twice(struct ledger_db *d, const char *session, uint8_t id)
+{
+    struct made_call call = failing(session);
+    enum event_result result;
+
+    for (int partial = 1; partial >= 0; partial--) {
+        struct made_event m;
+        begin(d);
+        call.names.status = partial ? 0 : STATUS_error;
+        call.names.error_type = partial ? NULL : "boom";
+        made_event(&m, KIND_dispatch, &call.names);
+        m.event.ts_ms = d->now_ms;
+        m.event.has_id = true;
+        m.event.id[0] = id;
+        m.event.num[D_partial] = partial;
+        assert_int_equal(journal_append(&d->journal, &d->from, &m.event, &result), 0);
+        assert_int_equal(result, partial ? EVENT_STORED : EVENT_REPLACED);
+        db_commit(d);
+    }
+}
+
 static void a_final_record_is_no_second_call(void **state)
 {
     struct ledger_db d;
-    struct made_call call = failing("s");
-    enum event_result result;
 
     (void)state;
     start(&d, "");
-    for (int i = 0; i < 2 * LIMIT; i++) {
-        struct made_event m;
-        begin(&d);
-        made_event(&m, KIND_dispatch, &call.names);
-        m.event.ts_ms = d.now_ms;
-        m.event.has_id = true;
-        m.event.id[0] = (uint8_t)(i / 2 + 1);
-        m.event.num[D_partial] = i % 2 == 0;
-        assert_int_equal(journal_append(&d.journal, &d.from, &m.event, &result), 0);
-        assert_int_equal(result, i % 2 == 0 ? EVENT_STORED : EVENT_REPLACED);
-        db_commit(&d);
-    }
+    for (uint8_t i = 1; i <= LIMIT; i++)
+        tell_twice(&d, "s", i);
     assert_int_equal(alerts(&d), 0); /* LIMIT calls, and what they really were */
-    fail_times(&d, "s", 1, 0);
+    tell_twice(&d, "s", LIMIT + 1);
     assert_int_equal(alerts(&d), 1);
+    assert_int_equal(number(&d, "SELECT evidence ->> 'calls' FROM alert"), LIMIT + 1);
+    for (uint8_t i = 1; i <= LIMIT; i++)
+        tell_twice(&d, "t", (uint8_t)(100 + i));
+    restart(&d, "");
+    tell_twice(&d, "t", 100);
+    assert_int_equal(alerts(&d), 2);
+    assert_int_equal(number(&d, "SELECT max(evidence ->> 'calls') FROM alert"), LIMIT + 1);
+    stop(&d);
+}
+
+static void a_final_record_adds_no_call_to_a_rate(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    start(&d, "");
+    for (uint8_t i = 1; i <= 120; i++)
+        tell_twice(&d, "s", i);
+    assert_int_equal(number(&d, "SELECT count(*) FROM alert WHERE CAST(mark AS TEXT) LIKE 'calls%'"), 0);
+    tell_twice(&d, "s", 121);
+    assert_int_equal(number(&d, "SELECT count(*) FROM alert WHERE CAST(mark AS TEXT) LIKE 'calls%'"), 1);
     stop(&d);
 }
 
@@ -335,6 +366,31 @@ static void a_rollback_takes_it_back(void **state)
     stop(&d);
 }
 
+/* --------------------------------------------------------------------- clocks */
+
+static void a_clock_that_is_put_back_blinds_nobody(void **state)
+{
+    struct ledger_db d;
+
+    (void)state;
+    start(&d, "");
+    fail_times(&d, "s", 1, 0);
+    d.now_ms += DAY_MS; /* by mistake */
+    fail_times(&d, "s", 1, 0);
+    fail_times(&d, "t", LIMIT + 1, 0);
+    assert_int_equal(alerts(&d), 1);
+    d.now_ms -= DAY_MS - MINUTE_MS;
+    fail_times(&d, "s", LIMIT - 1, 0);
+    assert_int_equal(alerts(&d), 1); /* what was told for tomorrow is no call of today */
+    fail_times(&d, "s", 1, 0);
+    assert_int_equal(alerts(&d), 2);
+    fail_times(&d, "t", LIMIT + 1, 0); /* it is open still */
+    assert_int_equal(number(&d, "SELECT sum(count) FROM alert WHERE kind='runaway'"), 3);
+    pass(&d, 12 * MINUTE_MS);
+    assert_int_equal(open_alerts(&d), 0);
+    stop(&d);
+}
+
 static void open_ones_are_bounded(void **state)
 {
     struct ledger_db d;
@@ -373,8 +429,10 @@ int main(void)
         TEST(a_person_pause_is_not_ours),
         TEST(some_calls_are_not_looked_at),
         TEST(a_final_record_is_no_second_call),
+        TEST(a_final_record_adds_no_call_to_a_rate),
         TEST(what_is_over_is_told_and_not_paused),
         TEST(a_rollback_takes_it_back),
+        TEST(a_clock_that_is_put_back_blinds_nobody),
         TEST(open_ones_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
