@@ -4,8 +4,6 @@
  */
 #include <string.h>
 
-#include "../base/clock.h"
-#include "../query/when.h"
 #include "../writer/backtest.h"
 #include "burn.h"
 #include "database.h"
@@ -123,41 +121,15 @@ static void show_json(const struct backtest_options *o, const struct backtest_re
 
 /* ------------------------------------------------------------------- running */
 
-static int take_time(const struct cli *c, const char *name, int64_t now_ms, int64_t *out)
-{
-    const char *text = cli_param(c, name);
-
-    if (!text || when_parse(text, now_ms, out) == 0)
-        return CLI_OK;
-    cli_fail("--%s: \"%s\" where " WHEN_EXPECTED " was expected", name, text);
-    return CLI_USAGE;
-}
-
-static int take_times(struct backtest_options *o, const struct cli *c)
-{
-    int64_t now_ms = wall_ms();
-    int status;
-
-    o->to_ms = now_ms;
-    if ((status = take_time(c, "from", now_ms, &o->from_ms)) != CLI_OK ||
-        (status = take_time(c, "to", now_ms, &o->to_ms)) != CLI_OK)
-        return status;
-    if (o->from_ms < o->to_ms)
-        return CLI_OK;
-    cli_fail("--from: %s is not before --to", cli_param(c, "from"));
-    return CLI_USAGE;
-}
-
 int burn_replay(struct cli *c, bool as_json)
 {
     struct backtest_options options = { .zone = "UTC", .progress = database_progress };
     struct backtest_result result = { .cut = false };
     struct database d;
 
-    cli_param_default(c, "from", "-30d");
     if (c->operands > 0)
         cli_param_default(c, "database", c->operand[0]);
-    int status = take_times(&options, c);
+    int status = database_span(c, &options.from_ms, &options.to_ms);
     if (status != CLI_OK || (status = database_open(&d, c, "replaying")) != CLI_OK)
         return status;
     options.progress_arg = &d;

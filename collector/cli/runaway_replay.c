@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/clock.h"
-#include "../query/when.h"
 #include "../writer/runaway_log.h"
 #include "database.h"
 #include "rows.h"
@@ -241,32 +239,6 @@ static void show_json(const struct replay *r)
 
 /* ------------------------------------------------------------------- running */
 
-static int take_time(const struct cli *c, const char *name, int64_t now_ms, int64_t *out)
-{
-    const char *text = cli_param(c, name);
-
-    if (!text || when_parse(text, now_ms, out) == 0)
-        return CLI_OK;
-    cli_fail("--%s: \"%s\" where " WHEN_EXPECTED " was expected", name, text);
-    return CLI_USAGE;
-}
-
-static int take_times(struct replay *r, struct cli *c)
-{
-    int64_t now_ms = wall_ms();
-    int status;
-
-    cli_param_default(c, "from", "-30d");
-    r->to_ms = now_ms + 1;
-    if ((status = take_time(c, "from", now_ms, &r->from_ms)) != CLI_OK ||
-        (status = take_time(c, "to", now_ms, &r->to_ms)) != CLI_OK)
-        return status;
-    if (r->from_ms < r->to_ms)
-        return CLI_OK;
-    cli_fail("--from: %s is not before --to", cli_param(c, "from"));
-    return CLI_USAGE;
-}
-
 static int run(struct replay *r, struct cli *c)
 {
     struct database *d = &r->database;
@@ -314,7 +286,8 @@ int command_runaway_replay(int argc, char **argv)
         return status;
     if (c.operands > 0)
         cli_param_default(&c, "database", c.operand[0]);
-    if ((status = take_times(&r, &c)) == CLI_OK && (status = runaway_rules_read(&r.rules, &c)) == CLI_OK) {
+    if ((status = database_span(&c, &r.from_ms, &r.to_ms)) == CLI_OK &&
+        (status = runaway_rules_read(&r.rules, &c)) == CLI_OK) {
         r.all = json_array();
         if (!r.all || runaway_new(&r.seen) != 0) {
             status = cli_fail("out of memory");
