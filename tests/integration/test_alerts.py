@@ -216,7 +216,7 @@ def test_hup_changes_the_destinations():
 
 def test_a_kill_between_commit_and_delivery():
     with Lab() as lab, Receiver() as r:
-        c = crossing(lab, hook(r, group="0s"))
+        c = crossing(lab, hook(r, group="0s"), alarm={"link": "https://tollgate.example.org"})
         r.open.clear()  # it takes the request and does not answer
         cross(c, "held")
         first, = r.wait(taken=False)
@@ -227,7 +227,7 @@ def test_a_kill_between_commit_and_delivery():
         r.status = 200
         c.start()
         second, = r.wait()
-        assert second.key == first.key and second.raw == first.raw
+        assert second.key == first.key and second.raw == first.raw, (first.raw, second.raw)
         r.open.clear()  # the same with an orderly end
         cross(c, "held again")
         third = r.wait(3, taken=False)[2]
