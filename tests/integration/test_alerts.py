@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 
 import receivers
@@ -145,6 +146,39 @@ def test_mail_to_this_machine_takes_what_is_offered():
         wait_until(lambda: "a mail; %s" % last_error(c, "email"), server.read)
         assert server.read()[0]["tls"]
         wait_all_told(c)
+
+
+def take_mail_and_never_say_bye(s, mails):
+    """An SMTP server that is silent after QUIT."""
+    while True:
+        connection, _ = s.accept()
+        connection.sendall(b"220 here\r\n")
+        lines = connection.makefile("rb")
+        for line in lines:
+            if line == b"QUIT\r\n":
+                break
+            connection.sendall(b"354 go on\r\n" if line == b"DATA\r\n" else b"250 fine\r\n")
+            if line == b"DATA\r\n":
+                mails.append(list(iter(lines.readline, b".\r\n")))
+                connection.sendall(b"250 taken\r\n")
+        _silent.append((connection, lines))
+
+
+_silent = []
+
+
+def test_a_mail_server_that_never_says_bye_delays_nobody():
+    mails = []
+    with Lab() as lab, Receiver() as r, socket.create_server(("127.0.0.1", 0)) as s:
+        threading.Thread(target=take_mail_and_never_say_bye, args=(s, mails), daemon=True).start()
+        c = crossing(lab, hook(r, group="0s"), {"email": {"server": "smtp://127.0.0.1:%d" % s.getsockname()[1], "to": "a@b.example",
+                                                          "from": "t@b.example"}, "kinds": ["threshold"], "group": "0s"})
+        for n in range(1, 4):
+            cross(c, "agent-%d" % n)
+            r.wait(n)
+            wait_until("a mail", lambda count=n: len(mails) == count)
+        wait_all_told(c)
+        assert len(mails) == 3 and len(alerts(c)) == 3
 
 
 def test_a_command_is_run():
