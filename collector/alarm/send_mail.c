@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * send_mail.c: an e-mail over SMTP, with TLS unless the destination says that there is none.
+ * send_mail.c: an e-mail over SMTP, with TLS unless the destination says that there is none. For the reply to
+ * the message itself libcurl waits in its thread: a server that is slow to take a mail holds up the others so
+ * long, at most for twice the destination's timeout.
  */
 #include <stdio.h>
 #include <string.h>

@@ -85,6 +85,18 @@ def test_a_webhook_hears_of_it_signed():
         assert SECRET not in c.stderr() and r.url not in c.stderr()
 
 
+def test_an_answer_gives_no_secret_away():
+    with Lab() as lab, Receiver() as r:
+        r.status, r.echoes = 404, True
+        c = crossing(lab, hook(r, name="path", webhook={"url": r.url + "/T0ken-of-the-hook"}),
+                     hook(r, name="header", webhook={"url": r.url, "headers": {"A": "Bearer an0ther-token"}}))
+        cross(c, "researcher")
+        for name in ("path", "header"):
+            wait_until("an answer", lambda n=name: "it answered 404" in last_error(c, n))
+        told = c.post("/v1/alerts/test", {}).ok().text() + c.stderr() + last_error(c, "path") + last_error(c, "header")
+        assert "oken" not in told and "not shown" in told, told
+
+
 def test_a_stranger_finds_the_signature_right():
     with Lab() as lab:
         w = AdnanhWebhook(lab, SECRET)
