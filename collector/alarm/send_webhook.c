@@ -10,6 +10,10 @@
 #include "../base/log.h"
 #include "send_work.h"
 
+#define SECRET_LEAST 12 /* bytes: shorter words are names more often than secrets */
+
+static const char content_type[] = "Content-Type: application/json";
+
 /* Ours, which says when, so that nobody can send it again later; and the one that GitHub made common, of the
  * body alone, which what stands at the other end may already know how to check. */
 static bool add_signatures(struct attempt *a, const char *secret, int64_t now_s)
@@ -29,7 +33,7 @@ static bool add_headers(struct attempt *a, const struct destination *d, const st
                         int64_t now_ms)
 {
     char line[200];
-    bool ok = transfer_add(&a->headers, "Content-Type: application/json") &&
+    bool ok = transfer_add(&a->headers, content_type) &&
               transfer_add(&a->headers, "Expect:"); /* no round trip before a long body */
 
     snprintf(line, sizeof line, "Idempotency-Key: %s", m->key);
@@ -92,6 +96,34 @@ static enum send_fate fate_of(long status)
     }
 }
 
+/* Whether the answer repeats a word of a text that may be a secret. */
+static bool repeats(const struct attempt *a, const char *text)
+{
+    for (size_t len; *text != '\0'; text += len + (text[len] != '\0')) {
+        len = strcspn(text, "/?&= ");
+        if (len >= SECRET_LEAST && memmem(a->said, a->said_len, text, len) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Many servers put what they do not know into their answer: the path, which is all that a Slack hook asks
+ * for, or headers. */
+static bool gives_away(const struct attempt *a)
+{
+    const char *url = NULL, *path;
+
+    if (curl_easy_getinfo(a->curl, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || url == NULL ||
+        (path = strstr(url, "://")) == NULL)
+        return true;
+    if (repeats(a, path + 3 + strcspn(path + 3, "/?")))
+        return true;
+    for (const struct curl_slist *h = a->headers; h != NULL; h = h->next)
+        if (strcmp(h->data, content_type) != 0 && repeats(a, h->data + strcspn(h->data, ":")))
+            return true;
+    return false;
+}
+
 /* Who has said 200 has taken the message, even if the rest of the answer is too long, never ends or breaks
  * off: to send it again would tell people the same for a day. */
 void webhook_judge(struct attempt *a, CURLcode rc)
@@ -113,5 +145,7 @@ void webhook_judge(struct attempt *a, CURLcode rc)
         a->result.again_ms = wait_s > 86400 ? 86400 * 1000LL : (int64_t)wait_s * 1000;
     attempt_end(a, fate_of(status), "it answered %ld%s%s%s", status,
                 status < 400 ? ", and redirects are not followed" : "", a->said_len > 0 ? ": " : "",
-                a->said_len > 0 ? log_quote(a->said, a->said_len, said, sizeof said) : "");
+                a->said_len == 0 ? ""
+                : gives_away(a)  ? "(with a part of the URL or a header in it: not shown)"
+                                 : log_quote(a->said, a->said_len, said, sizeof said));
 }

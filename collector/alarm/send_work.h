@@ -13,6 +13,7 @@
 
 #define ANSWER_MAX   (64 * 1024) /* bytes of an answer's body that are read */
 #define ANSWER_SHOWN 200         /* and told */
+#define MAIL_SOCKETS 4
 
 struct attempt {
     struct send_owner *owner; /* borrowed */
@@ -31,6 +32,7 @@ struct attempt {
     char detail[CURL_ERROR_SIZE];
     bool answered; /* there are a status and headers, whatever becomes of the body */
     bool mail;
+    int socket[MAIL_SOCKETS]; /* libcurl's: one for each address that is tried at once; -1 */
 
     /* a command; pid 0: none */
     pid_t pid;

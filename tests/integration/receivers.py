@@ -47,6 +47,7 @@ class Receiver:
     def __init__(self, context=None, clock=None):
         self.requests, self.lock, self.status, self.open = [], threading.Lock(), 200, threading.Event()
         self.open.set()
+        self.echoes = False  # what it was asked for, and with which headers
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -61,8 +62,10 @@ class Receiver:
                 status = outer.status
                 with contextlib.suppress(OSError):
                     self.send_response(status)
-                    self.send_header("Content-Length", "0")
+                    said = "".join("%s\n" % h for h in (self.path, *self.headers.values()) if outer.echoes).encode()
+                    self.send_header("Content-Length", str(len(said)))
                     self.end_headers()
+                    self.wfile.write(said)
                 r.status = status
 
             def log_message(self, *_):

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 
 import receivers
@@ -85,6 +86,18 @@ def test_a_webhook_hears_of_it_signed():
         assert SECRET not in c.stderr() and r.url not in c.stderr()
 
 
+def test_an_answer_gives_no_secret_away():
+    with Lab() as lab, Receiver() as r:
+        r.status, r.echoes = 404, True
+        c = crossing(lab, hook(r, name="path", webhook={"url": r.url + "/T0ken-of-the-hook"}),
+                     hook(r, name="header", webhook={"url": r.url, "headers": {"A": "Bearer an0ther-token"}}))
+        cross(c, "researcher")
+        for name in ("path", "header"):
+            wait_until("an answer", lambda n=name: "it answered 404" in last_error(c, n))
+        told = c.post("/v1/alerts/test", {}).ok().text() + c.stderr() + last_error(c, "path") + last_error(c, "header")
+        assert "oken" not in told and "not shown" in told, told
+
+
 def test_a_stranger_finds_the_signature_right():
     with Lab() as lab:
         w = AdnanhWebhook(lab, SECRET)
@@ -146,6 +159,39 @@ def test_mail_to_this_machine_takes_what_is_offered():
         wait_until(lambda: "a mail; %s" % last_error(c, "email"), server.read)
         assert server.read()[0]["tls"]
         wait_all_told(c)
+
+
+def take_mail_and_never_say_bye(s, mails):
+    """An SMTP server that is silent after QUIT."""
+    while True:
+        connection, _ = s.accept()
+        connection.sendall(b"220 here\r\n")
+        lines = connection.makefile("rb")
+        for line in lines:
+            if line == b"QUIT\r\n":
+                break
+            connection.sendall(b"354 go on\r\n" if line == b"DATA\r\n" else b"250 fine\r\n")
+            if line == b"DATA\r\n":
+                mails.append(list(iter(lines.readline, b".\r\n")))
+                connection.sendall(b"250 taken\r\n")
+        _silent.append((connection, lines))
+
+
+_silent = []
+
+
+def test_a_mail_server_that_never_says_bye_delays_nobody():
+    mails = []
+    with Lab() as lab, Receiver() as r, socket.create_server(("127.0.0.1", 0)) as s:
+        threading.Thread(target=take_mail_and_never_say_bye, args=(s, mails), daemon=True).start()
+        c = crossing(lab, hook(r, group="0s"), {"email": {"server": "smtp://127.0.0.1:%d" % s.getsockname()[1], "to": "a@b.example",
+                                                          "from": "t@b.example"}, "kinds": ["threshold"], "group": "0s"})
+        for n in range(1, 4):
+            cross(c, "agent-%d" % n)
+            r.wait(n)
+            wait_until("a mail", lambda count=n: len(mails) == count)
+        wait_all_told(c)
+        assert len(mails) == 3 and len(alerts(c)) == 3
 
 
 def test_a_command_is_run():
