@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../govern/line.h"
+#include "../govern/verdict.h"
 #include "runaway_work.h"
 
 #define NAME_SHOWN 240 /* bytes of a name in a title */
@@ -63,54 +64,63 @@ static void say_error(const struct runaway_finding *f, char *out, size_t size)
         snprintf(out, size, "%s", f->error[0] != '\0' ? f->error : "no name");
 }
 
+/* "8,045,716 tokens", "$0.51" */
+static void size_text(const struct runaway_call *c, char out[AMOUNT_TEXT])
+{
+    if (c->tokens >= 0)
+        amount_text(UNIT_TOKENS, c->tokens, out);
+    else
+        verdict_amount_text(UNIT_USD, c->cost_nanousd, out);
+}
+
 static void say(const struct looking *l, const struct runaway_finding *f, char *out, size_t size)
 {
-    long long n = f->value, limit = f->limit;
+    char n[AMOUNT_TEXT], limit[AMOUNT_TEXT], one[AMOUNT_TEXT];
     char span[SPAN_TEXT], error[RUNAWAY_ERROR_MAX + 16];
 
+    amount_text(UNIT_NONE, f->value, n);
+    amount_text(UNIT_NONE, f->limit, limit);
     span_text(f->last_ms - f->first_ms, span);
     say_error(f, error, sizeof error);
     switch (f->rule->kind) {
     case RUNAWAY_tokens_per_minute:
-        snprintf(out, size, "%lld tokens within %s, where %lld a minute are the limit", n, span, limit);
+        snprintf(out, size, "%s tokens within %s, where %s a minute are the limit", n, span, limit);
         return;
     case RUNAWAY_context_growth:
-        snprintf(out, size, "its prompt grew by %lld tokens within %s, where %lld a minute are the limit", n,
+        snprintf(out, size, "its prompt grew by %s tokens within %s, where %s a minute are the limit", n,
                  span, limit);
         return;
     case RUNAWAY_tool_calls_per_minute:
-        snprintf(out, size, "%lld tool calls within %s, where %lld a minute are the limit", n, span, limit);
+        snprintf(out, size, "%s tool calls within %s, where %s a minute are the limit", n, span, limit);
         return;
     case RUNAWAY_identical_errors:
-        snprintf(out, size, "%lld calls in a row ended in the same error (%s), where %lld are the limit", n,
+        snprintf(out, size, "%s calls in a row ended in the same error (%s), where %s are the limit", n,
                  error, limit);
         return;
     case RUNAWAY_payment_retries:
         snprintf(out, size,
-                 "%lld calls within %s were answered 402 or 429, none ended well between them, where %lld in "
+                 "%s calls within %s were answered 402 or 429, none ended well between them, where %s in "
                  "10 min are the limit (last: %s)",
                  n, span, limit, error);
         return;
     case RUNAWAY_compaction_loop:
         snprintf(out, size,
-                 "%lld compactions or overflows of the context within %s, where %lld in 10 min are the limit",
-                 n, span, limit);
+                 "%s compactions or overflows of the context within %s, where %s in 10 min are the limit", n,
+                 span, limit);
         return;
     case RUNAWAY_outlier_call:
-        snprintf(out, size,
-                 "a call of %lld %s, %lld times the mean of the %lld before it, where %lld is the limit",
-                 (long long)(l->call->tokens >= 0 ? l->call->tokens : l->call->cost_nanousd / 1000000),
-                 l->call->tokens >= 0 ? "tokens" : "thousandths of a dollar", n, (long long)f->calls - 1,
-                 limit);
+        size_text(l->call, one);
+        snprintf(out, size, "a call of %s, %s times the mean of the %d before it, where %s is the limit", one,
+                 n, (int)f->calls - 1, limit);
         return;
     case RUNAWAY_session_duration:
-        snprintf(out, size, "%lld minutes without a pause of 15 minutes, where %lld are the limit", n, limit);
+        snprintf(out, size, "%s minutes without a pause of 15 minutes, where %s are the limit", n, limit);
         return;
     case RUNAWAY_subagent_depth:
-        snprintf(out, size, "a sub-agent has %lld sessions above it, where %lld are the limit", n, limit);
+        snprintf(out, size, "a sub-agent has %s sessions above it, where %s are the limit", n, limit);
         return;
     default:
-        snprintf(out, size, "%lld calls within %s, where %lld a minute are the limit", n, span, limit);
+        snprintf(out, size, "%s calls within %s, where %s a minute are the limit", n, span, limit);
     }
 }
 
@@ -118,7 +128,7 @@ static void set_text(const struct looking *l, struct runaway_finding *f)
 {
     static const char *const who[LOOKS] = { "session ", "root session ", "agent " };
     struct line line = line_of(f->text, sizeof f->text);
-    char what[ALERT_TITLE_MAX - NAME_SHOWN];
+    char what[ALERT_TITLE_MAX + 1];
 
     say(l, f, what, sizeof what);
     line_text(&line, who[f->look]);

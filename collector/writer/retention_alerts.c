@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * retention_alerts.c: alerts that have ended or cannot end, and messages that were told or given up. The
- * newest alert stays, so that no id is ever given again: destinations remember how far they are by ids.
+ * retention_alerts.c: alerts that have ended or cannot end, and messages that were told or given up. One of
+ * a window stays until the window is over, or it would be told again in it. The newest alert stays, so that
+ * no id is ever given again: destinations remember how far they are by ids.
  */
 #include "retention_work.h"
 
@@ -12,11 +13,11 @@
 #define OLD_MESSAGES                                                                                  \
     "(SELECT id FROM (SELECT id, state, ended_ms FROM message_out ORDER BY id LIMIT " RETENTION_TEXT( \
         FRONT) ") WHERE state >= 2 AND ended_ms < ?1 LIMIT " RETENTION_TEXT(CHUNK) ")"
-#define OLD_ALERTS                                                                             \
-    "(SELECT id FROM alert a WHERE ts_ms < ?1 AND last_ms < ?1 AND (ended_ms < ?1 OR"          \
-    " (ended_ms IS NULL AND kind IN ('threshold', 'overrun', 'forecast', 'test')))"            \
-    " AND id < (SELECT max(id) FROM alert) AND NOT EXISTS (SELECT 1 FROM message_alert l JOIN" \
-    " message_out m ON m.id = l.message WHERE l.alert = a.id AND m.state < 2)"                 \
+#define OLD_ALERTS                                                                                       \
+    "(SELECT id FROM alert a WHERE ts_ms < ?1 AND last_ms < ?1 AND (ended_ms < ?1 OR"                    \
+    " (ended_ms IS NULL AND until_ms IS NULL AND kind IN ('threshold', 'overrun', 'forecast', 'test')))" \
+    " AND id < (SELECT max(id) FROM alert) AND NOT EXISTS (SELECT 1 FROM message_alert l JOIN"           \
+    " message_out m ON m.id = l.message WHERE l.alert = a.id AND m.state < 2)"                           \
     " ORDER BY ts_ms LIMIT " RETENTION_TEXT(CHUNK) ")"
 
 int retention_prepare_alerts(struct retention *r)

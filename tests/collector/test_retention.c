@@ -230,6 +230,24 @@ static void alerts_that_are_over_go_with_their_messages(void **state)
     assert_int_equal(ask("SELECT count(*) FROM message_out") + ask("SELECT count(*) FROM message_alert"), 0);
 }
 
+/* What was told once in a window would be told again in it. */
+static void alerts_of_a_window_that_runs_stay(void **state)
+{
+    const int64_t old = NOW_MS - 2 * DAY_MS;
+
+    (void)state;
+    retention_set_age(&ages, RETAIN_ALERT, DAY_MS);
+    for (int64_t id = 1; id <= 4; id++)
+        add_alert(id, "forecast", old, old, 0);
+    run("UPDATE alert SET until_ms=%lld WHERE id < 3", (long long)(NOW_MS + DAY_MS));
+    run("UPDATE alert SET until_ms=%lld, ended_ms=%lld WHERE id=2", (long long)old, (long long)old);
+    settle(NOW_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM (SELECT id FROM alert ORDER BY id)"), 14);
+    run("UPDATE alert SET ended_ms=until_ms WHERE id=1");
+    settle(NOW_MS + 3 * DAY_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM alert"), 4);
+}
+
 static void a_backlog_of_alerts_goes_in_slices(void **state)
 {
     (void)state;
@@ -550,6 +568,7 @@ int main(void)
         STORE_TEST(a_clock_that_was_ahead_keeps_nothing),
         STORE_TEST(the_quarantine_loses_what_is_old),
         STORE_TEST(alerts_that_are_over_go_with_their_messages),
+        STORE_TEST(alerts_of_a_window_that_runs_stay),
         STORE_TEST(a_backlog_of_alerts_goes_in_slices),
         STORE_TEST(minutes_go_by_whole_quarters_once_folded),
         STORE_TEST(quarters_go_by_whole_days),

@@ -304,6 +304,9 @@ static void an_outlier_is_above_mean_and_floor(void **state)
     nothing_else(1);
     assert_int_equal(t.told[0].value, 21);
     assert_int_equal(t.told[0].calls, 11);
+    assert_string_equal(t.told[0].text,
+                        "session s: a call of 210,000 tokens, 21 times the mean of the 10 before "
+                        "it, where 20 is the limit");
     /* Tiny ones never: a hundred times the mean, below the floor. */
     runaway_clear(t.r);
     for (int i = 0; i < 50; i++) {
@@ -320,6 +323,9 @@ static void an_outlier_is_above_mean_and_floor(void **state)
     }
     nothing_else(2);
     assert_int_equal(t.told[1].value, 70);
+    assert_string_equal(t.told[1].text,
+                        "session s: a call of $0.70, 70 times the mean of the 11 before it, where "
+                        "20 is the limit");
 }
 
 static void depth_follows_parents(void **state)
