@@ -16,6 +16,10 @@
 #include "../base/log.h"
 #include "notifier.h"
 
+/* However late it is: a machine that was off for a day has no network yet when it asks first, and a clock
+ * that was set ahead says nothing about the receiver. */
+#define TRIES_LEAST 5
+
 #define WAIT_MOST_MS ((int64_t)60 * 60 * 1000) /* between two messages, or attempts */
 
 /* ------------------------------------------------------------------ errands */
@@ -142,8 +146,9 @@ static void plan_again(struct courier *c, const struct send_result *r, int64_t n
 
     deliveries_add(&c->room->deliveries, c->name, DELIVERY_FAILED, 1);
     c->fate.error = c->error;
-    c->fate.verb = r->fate == SEND_REFUSED || now_ms >= last_ms ? OUTBOX_GIVE_UP : OUTBOX_AGAIN;
-    if (again_ms > last_ms)
+    bool over = now_ms >= last_ms && c->tries >= TRIES_LEAST;
+    c->fate.verb = r->fate == SEND_REFUSED || over ? OUTBOX_GIVE_UP : OUTBOX_AGAIN;
+    if (again_ms > last_ms && last_ms > now_ms)
         again_ms = last_ms; /* one more, then it is over */
     (void)outbox_severity(c->room->view, c->message.id, &severity);
     c->fate.due_ms = destination_opens_ms(c->to, severity, again_ms);
@@ -161,6 +166,8 @@ static void plan_again(struct courier *c, const struct send_result *r, int64_t n
 static void set_fate(struct courier *c, const struct send_result *r, int64_t now_ms)
 {
     c->message.attempts++;
+    c->tries = c->tried == c->message.id ? c->tries + 1 : 1;
+    c->tried = c->message.id;
     c->fated = true;
     c->look_ms = 0;
     snprintf(c->error, sizeof c->error, "%s", r->error);

@@ -66,6 +66,8 @@ struct courier {
     struct errand errand;
     struct outbox_alert alert[PAYLOAD_ALERTS_MAX]; /* of a route */
     struct outbox_message message;                 /* that is being told, or was */
+    int64_t tried;                                 /* the message that was tried last, */
+    int tries;                                     /* and how often, by this process */
     struct attempt *attempt;                       /* borrowed from the sender; NULL: none */
     bool fated;                                    /* how the attempt ended is not written down yet: */
     struct outbox_change fate;

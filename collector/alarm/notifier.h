@@ -5,10 +5,10 @@
  * for the notifier.
  *
  * What could not be told is tried again after a pause, until the destination's give_up_ms have passed since
- * the first attempt of that message. What a person must mend first (a token, an address, a certificate: 401,
- * 403, 404, 410, a redirect, a command that is not there) is tried again too, at the longest pause and
- * whenever the destinations are given anew: the alert must survive until somebody has. What is refused for
- * what it is (other 4xx) is given up at once.
+ * the first attempt of that message, and five attempts have failed since the collector started. What a person
+ * must mend first (a token, an address, a certificate: 401, 403, 404, 410, a redirect, a command that is not
+ * there) is tried again too, at the longest pause and whenever the destinations are given anew: the alert
+ * must survive until somebody has. What is refused for what it is (other 4xx) is given up at once.
  *
  * While the store cannot write, nothing can be written to the outbox: that is told past it, once for each
  * destination that wants alerts of the kind `store`.

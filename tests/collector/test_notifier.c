@@ -178,6 +178,37 @@ static void it_gives_up_after_a_day(void **state)
     lab_stop(&l);
 }
 
+/* The collector was away, or the clock was set ahead: that day was no day of attempts. */
+static void a_day_that_was_not_there_gives_nothing_up(void **state)
+{
+    static struct lab l;
+
+    (void)state;
+    lab_start(&l);
+    USE(&l, A);
+    receiver_set(&l.receiver, 'a', 503, false);
+    lab_raise(&l, "soft", 1);
+    lab_settle(&l);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0) {
+            lab_step(&l, 25 * HOUR_MS);
+        } else {
+            lab_sleep(&l);
+            lab_clock_ms += 25 * HOUR_MS;
+            lab_wake(&l);
+            USE(&l, A);
+            lab_settle(&l);
+        }
+        assert_int_equal(lab_ask(&l, "SELECT state FROM message_out"), MESSAGE_BEGUN);
+        assert_int_equal(lab_ask(&l, "SELECT attempts FROM message_out"), 2 + i);
+    }
+    for (int i = 0; i < 4; i++)
+        lab_step(&l, 15 * MINUTE_MS);
+    assert_int_equal(lab_ask(&l, "SELECT state FROM message_out"), MESSAGE_GIVEN_UP);
+    assert_int_equal(lab_ask(&l, "SELECT attempts FROM message_out"), 7);
+    lab_stop(&l);
+}
+
 static void each_answer_has_its_consequence(void **state)
 {
     static const struct {
@@ -324,7 +355,7 @@ static void a_clock_that_was_ahead_delays_nothing(void **state)
     lab_pass(&l, -100 * 24 * HOUR_MS);
     wait_told(&l, 2);
     lab_raise(&l, "soft", 1);
-    lab_settle(&l);
+    lab_settle(&l); /* it is due in a minute from now */
     lab_step(&l, MINUTE_MS);
     wait_told(&l, 3);
     lab_check(&l, 'a', ALL);
@@ -747,6 +778,7 @@ int main(void)
         TEST(each_destination_hears_what_it_wants),
         TEST(an_hour_of_failures_loses_and_repeats_nothing),
         TEST(it_gives_up_after_a_day),
+        TEST(a_day_that_was_not_there_gives_nothing_up),
         TEST(each_answer_has_its_consequence),
         TEST(an_answer_counts_though_its_body_breaks_off),
         TEST(a_slow_destination_holds_up_nobody),
