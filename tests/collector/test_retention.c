@@ -494,6 +494,7 @@ static void spans_follow_the_log(void **state)
     run("INSERT INTO projection_session_span VALUES(1, 600, 16), (601, 1000, 16), (1001, 1100, 16)");
     run("WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 3000)"
         " INSERT INTO projection_session_slice SELECT span, n, x'00' FROM i, projection_session_span");
+    retention.turn = 8; /* the index first: what the log leaves to it comes later */
     settle(NOW_MS, NULL);
     assert_int_equal(ask("SELECT span FROM projection_session_span"), 1001);
     assert_int_equal(ask("SELECT count(*) FROM projection_session_slice"), 3000);
