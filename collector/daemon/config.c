@@ -460,8 +460,9 @@ static int read_root(struct parse *p)
 {
     const yaml_node_t *root = yaml_document_get_root_node(&p->document);
 
+    p->config->empty = root == NULL;
     if (root == NULL)
-        return 0; /* an empty file: the defaults */
+        return 0; /* the defaults */
     if (root->type != YAML_MAPPING_NODE)
         return fault_at(p, root, "a map of sections was expected");
     if (check_names(p, root) != 0)

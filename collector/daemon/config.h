@@ -53,6 +53,7 @@ struct config {
     int64_t reservation_ttl_ms; /* how long one holds if its publisher does not say */
     int64_t reservations_open;  /* at once */
     char log_level[CONFIG_TEXT_MAX];
+    bool empty; /* the file said nothing: an editor may be about to write it */
 
     /* All owned; NULL where there are none. Names are unique in their list; the order is the file's. */
     struct budget **budgets;

@@ -320,6 +320,11 @@ static void reload(struct daemon *d)
         log_error("reload", "result=\"nothing changed\" text=\"%s\"", error);
         return;
     }
+    if (wanted.empty && !d->config.empty) {
+        log_error("reload", "result=\"nothing changed\" text=\"%s: the file is empty\"", d->config_path);
+        config_fini(&wanted);
+        return;
+    }
     config_reload(&d->config, &wanted);
     set_ages(d);
     log_set_level((enum log_level)log_level_code(d->config.log_level));

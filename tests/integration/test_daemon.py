@@ -146,10 +146,16 @@ def test_hup_reads_the_file_again():
         wait_until("the budgets are there", lambda: len(c.get("/v1/budgets").json()["budgets"]) == len(BUDGETS))
         c.configure(budgets=BUDGETS[:1] * 2)
         reloaded(["level=error", "budgets[1] daily-research: name", "nothing changed"], 4)
+        os.rename(c.config_path, c.config_path + ".whole")
+        with open(c.config_path, "w", encoding="utf-8") as f:
+            f.write("# about to be written\n")
+        reloaded(["level=error", "the file is empty", "nothing changed"], 5)
+        assert len(c.get("/v1/budgets").json()["budgets"]) == len(BUDGETS)
+        os.rename(c.config_path + ".whole", c.config_path)
         c.configure(budgets=[])
         with open(c.config_path, "a", encoding="utf-8") as f:
             f.write("nonsense: 1\n")
-        reloaded(["level=error", "nonsense"], 5)
+        reloaded(["level=error", "nonsense"], 6)
         with Dealer(c.endpoint) as d:
             assert Stream(d, "after").publish([[1]]).settled == 1
 
