@@ -157,8 +157,8 @@ $(BUILD)/tests/collector/%: $(BUILD)/obj/tests/collector/%.o $(BUILD)/libcollect
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS) cmocka) -lpthread
 
-# This one asks the collector's own price list.
-$(BUILD)/tools/price_costs: $(BUILD)/obj/tests/tools/price_costs.o $(BUILD)/libcollector.a
+# These ask the collector's own code.
+$(BUILD)/tools/price_costs $(BUILD)/tools/payload: $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(BUILD)/libcollector.a
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(LINK) $(call pc_libs,$(COLLECTOR_PKGS)) -lpthread

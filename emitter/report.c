@@ -87,8 +87,15 @@ static void pack_counters(msgpack_packer *pk, const struct spool_header *h)
         pack_number(pk, "other", (uint64_t)rest);
 }
 
-static void pack_body(struct spool *s, struct body *b)
+/* Why there will be no other one. */
+static const char *last_word(const struct spool *s)
 {
+    return atomic_load(&s->head->closed) != 0 ? "closed" : s->left_over ? "left_over" : NULL;
+}
+
+static void pack_body(struct spool *s, bool last, struct body *b)
+{
+    const char *word = last ? last_word(s) : NULL;
     const struct spool_header *h = s->head;
     struct spool_totals t;
     msgpack_packer pk;
@@ -96,7 +103,7 @@ static void pack_body(struct spool *s, struct body *b)
     spool_totals(s, &t);
     b->len = 0;
     msgpack_packer_init(&pk, b, body_write);
-    msgpack_pack_map(&pk, 15);
+    msgpack_pack_map(&pk, 16 + (word != NULL));
     pack_named(&pk, "version", TG_VERSION);
     pack_named(&pk, "gateway", h->gateway);
     pack_named(&pk, "gateway_version", h->gateway_version);
@@ -111,6 +118,9 @@ static void pack_body(struct spool *s, struct body *b)
     pack_number(&pk, "spool_bytes", t.bytes);
     pack_number(&pk, "spool_used_bytes", t.used_bytes);
     pack_number(&pk, "spool_in_memory", atomic_load(&h->in_memory));
+    pack_number(&pk, "report_ms", h->report_ms);
+    if (word != NULL)
+        pack_number(&pk, word, 1);
     pack_counters(&pk, h);
 }
 
@@ -136,16 +146,6 @@ static size_t envelope(const struct spool *s, uint64_t seq, const struct body *b
     return (size_t)(o - out) + b->len;
 }
 
-static uint64_t body_hash(const struct body *b)
-{
-    unsigned char hash[16];
-    uint64_t h;
-
-    tg_hash128(b->bytes, b->len, hash);
-    memcpy(&h, hash, sizeof h);
-    return h;
-}
-
 void report_init(struct report *r, struct spool *s)
 {
     struct ring *ring = spool_ring(s, 0);
@@ -161,7 +161,7 @@ void report_init(struct report *r, struct spool *s)
 }
 
 /* False: no room, or no segment. */
-static bool write_one(struct report *r, struct spool *s, uint64_t now, bool always)
+static bool write_one(struct report *r, struct spool *s, uint64_t now, bool last)
 {
     uint8_t event[REPORT_BODY_MAX + ENVELOPE_MAX];
     struct body b;
@@ -169,16 +169,12 @@ static bool write_one(struct report *r, struct spool *s, uint64_t now, bool alwa
 
     if (r->writer.ring == NULL)
         return false;
-    pack_body(s, &b);
-    uint64_t hash = body_hash(&b);
+    pack_body(s, last, &b);
     r->written_ms = now;
-    if (r->any && !always && hash == r->body_hash)
-        return true;
     if (!ring_put(&r->writer, event, envelope(s, r->writer.seq + 1, &b, event)))
         return false;
     r->any = true;
     r->losses = lost;
-    r->body_hash = hash;
     return true;
 }
 

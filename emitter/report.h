@@ -16,19 +16,19 @@
 struct report {
     struct ring_writer writer; /* of segment 0 */
     uint64_t written_ms;
-    uint64_t losses;    /* as told by the last one */
-    uint64_t body_hash; /* of the last one: what did not change is not told again */
+    uint64_t losses; /* as told by the last one */
     bool any;
     bool final;
 };
 
 void report_init(struct report *r, struct spool *s);
 
-/* Writes a report into segment 0 if one is due: at the start, every report_ms if anything changed,
- * within a second of a loss. */
+/* Writes a report into segment 0 if one is due: at the start, every report_ms, whether or not anything
+ * changed: the collector hears that we are there; within a second of a loss. */
 void report_tick(struct report *r, struct spool *s, uint64_t now);
 
-/* The last one: once, whether anything changed or not. Call it again if there may be no room yet. */
+/* The last one, once: it says whether the emitter closed in order or left its spool over. Call it again if
+ * there may be no room yet. */
 void report_last(struct report *r, struct spool *s, uint64_t now);
 
 uint64_t report_deadline(const struct report *r, const struct spool *s);

@@ -52,6 +52,7 @@ struct spool_header {
 
     _Alignas(64) _Atomic uint32_t sleeping; /* enum spool_sleep */
     _Atomic uint32_t fence;                 /* 1: the kernel has no barrier for us, producers need fences */
+    _Atomic uint32_t closed;                /* 1: its emitter closes in order */
     _Alignas(64) _Atomic uint32_t progress; /* futex word: something was settled */
     _Atomic uint32_t flushing;              /* threads that wait for progress */
     _Atomic uint32_t segments;              /* segments made so far */

@@ -434,6 +434,7 @@ EXPORT int tg_close(tg_emitter *tg, uint32_t timeout_ms)
         return TG_ERR_FORKED;
     }
     atomic_store(&tg->guard->state, GUARD_CLOSING);
+    atomic_store(&tg->spool->head->closed, 1);
     uint64_t evicted = atomic_load(&tg->spool->head->dropped_evicted);
     if (tg->asks != NULL)
         asks_close(tg->asks);

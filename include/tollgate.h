@@ -122,7 +122,9 @@ int tg_open(const struct tg_options *opt, tg_emitter **out);
  * What is not acknowledged by then stays in the spool for the next emitter with this source:
  * TG_ERR_TIMEOUT. If the spool is in memory, it is lost, and nobody is told but the caller, by that
  * number: ask tg_stats before for how many are pending. TG_ERR_TIMEOUT too if events were evicted
- * meanwhile. tg is freed whatever is returned; NULL is TG_OK. No other call with tg may run or come
+ * meanwhile. The last that the collector hears is that this emitter leaves. One that fell silent without
+ * that word, because it died or the time did not suffice, is missed there: an alert.
+ * tg is freed whatever is returned; NULL is TG_OK. No other call with tg may run or come
  * after, but for threads that wait in tg_admit, tg_settle or tg_renew: they are sent away first.
  * timeout_ms 0: no wait. An endpoint with a host's name may make it wait for DNS. */
 int tg_close(tg_emitter *tg, uint32_t timeout_ms);

@@ -22,6 +22,7 @@ cat > "$DIR/tollgate.yaml" <<YAML
 listen: { events: "ipc://$DIR/run/events.sock", http: "127.0.0.1:$PORT" }
 database: { path: $DIR/tollgate.db }
 log: { level: warn }
+alerts: [{ command: [/usr/bin/tee, $DIR/told.json], group: 0s }]
 budgets:
   - name: daily
     scope: { agent: "coder*" }
@@ -75,6 +76,8 @@ tollgate budgets
 printf '\n  At its limit it is stopped, before the next call:\n\n'
 until_state block
 tollgate check --agent coder || true
+printf '\n  Whoever is to hear of it has heard (here a command; Slack, mail, webhooks, ... alike):\n\n'
+tollgate alerts
 printf '\n  Somebody who may lets it finish (tollgate allow daily +5usd --key coder --for 1h --reason "the release"):\n\n'
 tollgate allow daily +5usd --key coder --for 1h --reason "the release"
 tollgate check --agent coder || true
@@ -91,6 +94,8 @@ cat <<TEXT
     $BUILD/tollgate --url $URL models
     $BUILD/tollgate --url $URL budgets
     $BUILD/tollgate --url $URL budget explain daily
+    $BUILD/tollgate --url $URL alerts --follow
+    $BUILD/tollgate --url $URL burn
     $BUILD/tollgate --url $URL pause agent=secretary --reason "too chatty"
     $BUILD/tollgate --url $URL status
     kill -9 $collector     # the gateway does not notice; start the collector again with

@@ -5,9 +5,9 @@
 /* clang-format off */
 /*
  * kind           raised when                                          its mark, within the kind    ends
- * threshold      a budget passes a percentage of its limit            budget, key, window, percent -
- * overrun        it has spent more than its limit                     budget, key, window          -
- * forecast       at its pace it will, before the window ends          budget, key, window          -
+ * threshold      a budget passes a percentage of its limit            budget, key, window, percent with the window
+ * overrun        it has spent more than its limit                     budget, key, window          with the window
+ * forecast       at its pace it will, before the window ends          budget, key, window          with the window
  * runaway        a rule of runaway.h is broken                        rule, look, who              see runaways.h
  * unpriced       a call came whose model has no price                 provider, model              a day without
  * unknown_usage  a call ended well and nobody told its tokens         provider, model, source      a day without
@@ -19,8 +19,8 @@
  * test           somebody wants to see one                            -                            -
  */
 /* clang-format on */
-/* While an alert has not ended, its reason coming again only raises its count. One without an end is told
- * once. */
+/* While an alert has not ended, its reason coming again only raises its count. One that
+ * ends with a window is told once in it. */
 #ifndef COLLECTOR_ALERT_H
 #define COLLECTOR_ALERT_H
 
@@ -64,6 +64,7 @@ struct alert {
     const char *title;
     const json_t *subject;  /* {"agent": ..., "session": ..., "budget": ..., "source": ...}: what is known */
     const json_t *evidence; /* {}: numbers with their units in their names, and texts */
+    int64_t until_ms;       /* when the window is over with which it ends; 0: it ends otherwise */
 };
 
 /* Static; NULL and -1: there is no such one. */

@@ -29,10 +29,10 @@ struct payload_message {
 };
 
 /* The body, malloc'd and NUL-terminated, *len without it; NULL: no memory. Of JSON (TEMPLATE_JSON):
- * {"key", "destination", "count", "severity": the gravest, "alerts": [ALERT]}, all of them; ALERT as
- * GET /v1/alerts/{id} shows it, without acked and deliveries. The others stay below what their receivers
- * take (Slack 3,000 characters of a block and 50 blocks, Discord 10 embeds and 6,000 characters, Teams 28 KB,
- * PagerDuty 512 KB and its deduplication key). */
+ * {"key", "destination", "count", "severity": the gravest, "alerts": [ALERT]}, all of them (schema/alert.md);
+ * ALERT as GET /v1/alerts/{id} shows it, without acked and deliveries. The others stay below what their
+ * receivers take (Slack 3,000 characters of a block and 50 blocks, Discord 10 embeds and 6,000 characters,
+ * Teams 28 KB, PagerDuty 512 KB and its deduplication key); what strangers named is shown, never obeyed. */
 char *payload_webhook(const struct payload_message *m, const struct destination *d, size_t *len);
 
 /* A whole message (RFC 5322, UTF-8, lines ended by CRLF): Message-ID from the key, plain text. */
@@ -41,7 +41,9 @@ char *payload_mail(const struct payload_message *m, const struct destination *d,
 /* The alert as JSON; a new reference. */
 json_t *told_json(const struct told *t, const char *link);
 
-/* "sha256=" and HMAC-SHA256 of TIMESTAMP "." BODY under secret, in hex; out takes PAYLOAD_SIGNATURE bytes. */
+/* "sha256=" and HMAC-SHA256 of TIMESTAMP "." BODY under secret, in hex; out takes PAYLOAD_SIGNATURE bytes.
+ * The request says it as X-Tollgate-Signature: t=TIMESTAMP,sha256=HEX. timestamp_s negative: of BODY alone,
+ * which the request says as X-Hub-Signature-256: sha256=HEX. */
 #define PAYLOAD_SIGNATURE 72
 void payload_sign(const char *secret, int64_t timestamp_s, const char *body, size_t len,
                   char out[PAYLOAD_SIGNATURE]);

@@ -172,7 +172,7 @@ static int set(const struct cli *c, bool as_json)
 {
     json_t *file = NULL;
     int status;
-    json_t *list = definitions_read(c->operand[1], &file, &status);
+    json_t *list = definitions_read(c->operand[1], "budgets", &file, &status);
 
     if (list)
         status = CLI_OK;

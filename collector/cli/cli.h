@@ -15,7 +15,7 @@
 #define CLI_URL          "http://127.0.0.1:7448"
 #define CLI_PARAMS_MAX   52
 #define CLI_PARAMS_OWN   4 /* of them kept for what a command adds itself */
-#define CLI_OPERANDS_MAX 2
+#define CLI_OPERANDS_MAX 64
 #define CLI_BODY_MAX     (64u << 20) /* of an answer that is held in memory */
 #define CLI_TEXT         64          /* bytes of a number written for people */
 #define CLI_PATH         4096
@@ -42,6 +42,8 @@ struct cli {
     const char *operand[CLI_OPERANDS_MAX]; /* what is no option; borrowed */
     unsigned operands, operands_min, operands_max;
     int (*stopped)(void); /* not 0: end the transfer now; NULL: never */
+    long patience_s;      /* how long the answer to a change may take; 0: 60 */
+    long silence_s;       /* a stream in which nothing comes for so long has broken off; 0: never */
 };
 
 /* Reads the options of a command: those given (ended by a NULL name), --url, --token, and, if
@@ -142,11 +144,14 @@ struct table {
     char **cell;       /* owned, and each of them */
     const char **code; /* owned; of each cell: its colour on a terminal, borrowed; NULL: none */
     size_t cells, room;
+    bool fit;
+    unsigned fitted; /* which column, with fit */
 };
 void table_init(struct table *t, unsigned columns);
 void table_left(struct table *t, unsigned column); /* aligned to the left; others to the right */
 void table_add(struct table *t, const char *text);
 void table_colour(struct table *t, const char *code); /* of the last cell: an SGR code, static */
+void table_fit(struct table *t, unsigned column);     /* cut so that lines fit into the terminal's */
 void table_print(struct table *t);                    /* the first row is the head */
 
 /* One line on stderr that tells how far long work is; nothing unless stderr is a terminal. */
@@ -180,12 +185,16 @@ int command_sessions(int argc, char **argv);
 int command_session(int argc, char **argv);
 int command_agents(int argc, char **argv);
 int command_models(int argc, char **argv);
+int command_efficiency(int argc, char **argv);
+int command_risk(int argc, char **argv);
 int command_events(int argc, char **argv);
 int command_tail(int argc, char **argv);
+int command_alerts(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_budgets(int argc, char **argv);
 int command_budget(int argc, char **argv);
+int command_burn(int argc, char **argv);
 int command_allow(int argc, char **argv);
 int command_allowances(int argc, char **argv);
 int command_pause(int argc, char **argv);
@@ -193,6 +202,8 @@ int command_resume(int argc, char **argv);
 int command_pauses(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_audit(int argc, char **argv);
+int command_runaway(int argc, char **argv);
+int command_runaway_replay(int argc, char **argv); /* tollgate runaway replay */
 int command_prices(int argc, char **argv);
 int command_price(int argc, char **argv);
 int command_reprice(int argc, char **argv);

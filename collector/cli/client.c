@@ -170,6 +170,10 @@ static void transfer_set(struct transfer *t, const char *url, const struct cli *
         curl_easy_setopt(t->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
         curl_easy_setopt(t->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)c);
     }
+    if (t->sink && c->silence_s > 0) {
+        curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, c->silence_s);
+    }
     curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
     curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, timeout_s);
 }
@@ -289,7 +293,7 @@ json_t *cli_change(const struct cli *c, const char *method, const char *path, co
         return NULL;
     }
     transfer((struct transfer){ .method = method, .body = text, .answer = &a }, c, path, false,
-             ANSWER_TIMEOUT_S);
+             c->patience_s ? c->patience_s : ANSWER_TIMEOUT_S);
     free(text);
     return answer_json(c, &a, status);
 }

@@ -5,10 +5,38 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "../base/paths.h"
+#include "../query/when.h"
 
 #define BUSY_MS         10000
 #define WAL_LIMIT_BYTES (4LL << 30)
+
+static int take_time(const struct cli *c, const char *name, int64_t now_ms, int64_t *out)
+{
+    const char *text = cli_param(c, name);
+
+    if (!text || when_parse(text, now_ms, out) == 0)
+        return CLI_OK;
+    cli_fail("--%s: \"%s\" where " WHEN_EXPECTED " was expected", name, text);
+    return CLI_USAGE;
+}
+
+int database_span(struct cli *c, int64_t *from_ms, int64_t *to_ms)
+{
+    int64_t now_ms = wall_ms();
+    int status;
+
+    cli_param_default(c, "from", "-30d");
+    *to_ms = now_ms + 1;
+    if ((status = take_time(c, "from", now_ms, from_ms)) != CLI_OK ||
+        (status = take_time(c, "to", now_ms, to_ms)) != CLI_OK)
+        return status;
+    if (*from_ms < *to_ms)
+        return CLI_OK;
+    cli_fail("--from: %s is not before --to", cli_param(c, "from"));
+    return CLI_USAGE;
+}
 
 int database_open(struct database *d, struct cli *c, const char *what)
 {

@@ -23,6 +23,9 @@ struct database {
     struct progress progress;
 };
 
+/* --from (-30d if it is not told) and --to (now): from_ms <= time < to_ms. The exit status. */
+int database_span(struct cli *c, int64_t *from_ms, int64_t *to_ms);
+
 /* Opens --database, or the file that tollgated uses if it is not told; what: "comparing". The signals are
  * caught from now on. Returns the exit status; d is closed unless it is CLI_OK. */
 int database_open(struct database *d, struct cli *c, const char *what);

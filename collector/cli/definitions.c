@@ -33,7 +33,7 @@ static char *file_read(const char *path, size_t *len)
     return text;
 }
 
-json_t *definitions_read(const char *path, json_t **file, int *status)
+json_t *definitions_read(const char *path, const char *section, json_t **file, int *status)
 {
     char error[YAML_ERROR_MAX];
     size_t len;
@@ -49,7 +49,7 @@ json_t *definitions_read(const char *path, json_t **file, int *status)
         *status = CLI_USAGE;
         return NULL;
     }
-    json_t *list = json_is_object(*file) ? json_object_get(*file, "budgets") : *file;
+    json_t *list = json_is_object(*file) ? json_object_get(*file, section) : *file;
     if (json_is_array(list))
         return json_incref(list);
     return json_pack("[O]", *file);

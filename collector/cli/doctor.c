@@ -315,6 +315,7 @@ static void check_database(struct doctor *d)
     sqlite3 *db = doctor_open(d);
     doctor_size(d, db);
     doctor_growth(d, db);
+    doctor_alerts(d, db);
     sqlite3_close(db);
 }
 

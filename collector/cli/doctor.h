@@ -42,7 +42,8 @@ int64_t doctor_number(sqlite3 *db, const char *sql, int64_t otherwise);
 void doctor_size(struct doctor *d, sqlite3 *db);   /* what takes the room */
 void doctor_growth(struct doctor *d, sqlite3 *db); /* and when there will be none */
 void doctor_wal(struct doctor *d);
-void doctor_speed(struct doctor *d); /* queries, commits, projections */
-void doctor_names(struct doctor *d); /* combinations that overflowed */
+void doctor_alerts(struct doctor *d, sqlite3 *db); /* whether everybody is told of them */
+void doctor_speed(struct doctor *d);               /* queries, commits, projections */
+void doctor_names(struct doctor *d);               /* combinations that overflowed */
 
 #endif

@@ -139,12 +139,13 @@ static void heads_add(struct table *t, const char *const *heads, unsigned n)
         table_add(t, heads[i]);
 }
 
-/* Until when an allowance holds; or that it does not. */
+/* Until when an allowance or a pause holds; or that it does not. */
 static void cell_until(struct table *t, const json_t *row, int64_t now_ms)
 {
-    char text[CLI_TEXT], at[CLI_TEXT];
+    char text[CLI_TEXT] = "it is resumed", at[CLI_TEXT];
 
-    human_until(row_number(row, "until_ms"), now_ms, text);
+    if (row_known(row, "until_ms"))
+        human_until(row_number(row, "until_ms"), now_ms, text);
     if (row_known(row, "ended_ms")) {
         human_time(row_number(row, "ended_ms"), at);
         snprintf(text, sizeof text, "ended %.24sZ", at);
@@ -185,9 +186,24 @@ void allowances_show(const json_t *answer, const char *none)
     table_print(&t);
 }
 
+/* "block", "delay 30 s". */
+static void cell_action(struct table *t, const json_t *row)
+{
+    char text[CLI_TEXT], wait[CLI_TEXT];
+
+    snprintf(text, sizeof text, "%.30s", row_text(row, "action", "block"));
+    if (row_known(row, "delay_ms")) {
+        human_ms(row_number(row, "delay_ms"), wait);
+        snprintf(text, sizeof text, "delay %.30s", wait);
+    }
+    table_add(t, text);
+    table_colour(t, row_known(row, "ended_ms") ? NULL : action_colour(row_text(row, "action", "block")));
+}
+
 void pauses_show(const json_t *answer, const char *none)
 {
-    static const char *const heads[] = { "PAUSE", "FIELD", "VALUE", "SINCE", "ENDED", "AUTHOR", "REASON" };
+    static const char *const heads[] = { "PAUSE", "FIELD", "VALUE",  "ACTION", "SINCE",
+                                         "UNTIL", "RULE",  "AUTHOR", "REASON" };
     const json_t *rows = json_object_get(answer, "pauses");
     struct table t;
 
@@ -195,18 +211,19 @@ void pauses_show(const json_t *answer, const char *none)
         fputs(none, stdout);
         return;
     }
-    table_init(&t, 7);
-    heads_add(&t, heads, 7);
-    for (unsigned i = 0; i < 7; i++)
+    table_init(&t, 9);
+    heads_add(&t, heads, 9);
+    for (unsigned i = 0; i < 9; i++)
         table_left(&t, i);
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         cell_id(&t, row);
         cell_name(&t, row, "field");
         cell_name(&t, row, "value");
-        table_colour(&t, row_known(row, "ended_ms") ? NULL : "31");
+        cell_action(&t, row);
         cell_time(&t, row, "from_ms");
-        cell_time(&t, row, "ended_ms");
+        cell_until(&t, row, wall_ms());
+        table_add(&t, row_text(row, "rule", "-"));
         cell_name(&t, row, "author");
         cell_name(&t, row, "reason");
     }

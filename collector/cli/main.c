@@ -17,10 +17,13 @@ static const char help[] =
     "Reading\n"
     "  usage              sums of calls, tokens, costs and latency, by agent, model, ... and time\n"
     "  agents, models     every agent; every model\n"
+    "  efficiency         what a million tokens cost, cache hits, speed and errors, by model\n"
+    "  risk               what speaks against each agent, as evidence\n"
     "  sessions           every session, the latest first\n"
     "  session ID         one session, call by call\n"
     "  events             the events themselves\n"
     "  tail               events as they arrive\n"
+    "  alerts             what somebody is to hear of: a list, one, as they come; ack, test\n"
     "  status             the collector on one screen\n"
     "  doctor             what is wrong, how large and how fast it is, and what to do about it\n"
     "\n"
@@ -28,10 +31,14 @@ static const char help[] =
     "  budgets            what is spent, reserved and left, and when it opens again; simulate FILE:\n"
     "                     what other budgets would have blocked\n"
     "  budget             explains one budget, call by call; sets and deletes budgets\n"
+    "  burn               how fast each budget is spent, what it will come to, and when it is gone;\n"
+    "                     --replay: how far that would have been off on your own history\n"
     "  allow              raises a budget for a while; allowances: which raises there are\n"
     "  pause, resume      stops an agent, a session, ... at once; pauses: who is stopped\n"
     "  check              what would be said to a call now\n"
     "  audit              who changed what\n"
+    "  runaway            the rules by which loops are recognised; runaway replay: what they would have\n"
+    "                     said of the calls that are stored\n"
     "  prices             the price list; price explain MODEL: what a call costs, line by line\n"
     "  reprice            prices stored calls again, by the list of now\n"
     "\n"
@@ -47,6 +54,7 @@ static const char help[] =
     "  tollgate usage --by agent,model --from -24h\n"
     "  tollgate sessions --order=-tokens --limit 10\n"
     "  tollgate budgets\n"
+    "  tollgate burn\n"
     "  tollgate allow daily-research +5usd --for 2h --reason \"the release\"\n";
 
 static const struct {
@@ -57,15 +65,19 @@ static const struct {
     { "usage", command_usage },
     { "agents", command_agents },
     { "models", command_models },
+    { "efficiency", command_efficiency },
+    { "risk", command_risk },
     { "sessions", command_sessions },
     { "session", command_session },
     { "events", command_events },
     { "tail", command_tail },
+    { "alerts", command_alerts },
     { "status", command_status },
     { "doctor", command_doctor },
     /* governing */
     { "budgets", command_budgets },
     { "budget", command_budget },
+    { "burn", command_burn },
     { "allow", command_allow },
     { "allowances", command_allowances },
     { "pause", command_pause },
@@ -73,6 +85,7 @@ static const struct {
     { "pauses", command_pauses },
     { "check", command_check },
     { "audit", command_audit },
+    { "runaway", command_runaway },
     { "prices", command_prices },
     { "price", command_price },
     { "reprice", command_reprice },

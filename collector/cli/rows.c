@@ -22,6 +22,19 @@ const char *row_text(const json_t *row, const char *name, const char *otherwise)
     return text ? text : otherwise;
 }
 
+bool row_tokens(const json_t *row, int64_t *out)
+{
+    int64_t prompt = row_number(row, "prompt_tokens"), completion = row_number(row, "completion_tokens");
+
+    if (row_known(row, "total_tokens") &&
+        row_number(row, "total_tokens_unknown") <= row_number(row, "prompt_tokens_unknown"))
+        *out = row_number(row, "total_tokens");
+    else
+        *out = prompt > INT64_MAX - completion ? INT64_MAX : prompt + completion;
+    return row_known(row, "total_tokens") || row_known(row, "prompt_tokens") ||
+           row_known(row, "completion_tokens");
+}
+
 void cell_head(struct table *t, const char *name)
 {
     char head[CLI_TEXT];
@@ -138,6 +151,31 @@ void cell_time(struct table *t, const json_t *row, const char *name_ms)
         snprintf(text + strlen(text), 2, "Z");
     }
     table_add(t, text);
+}
+
+void cell_change(struct table *t, bool known, int64_t now, int64_t before)
+{
+    char text[CLI_TEXT] = "-";
+
+    if (known)
+        human_change(now, before, text);
+    table_add(t, text);
+}
+
+void usage_foot(const json_t *answer, bool compare)
+{
+    int64_t from = row_number(answer, "from_ms"), to = row_number(answer, "to_ms");
+    char a[CLI_TEXT], b[CLI_TEXT];
+
+    if (row_number(json_object_get(answer, "totals"), "calls") == 0)
+        printf("no calls from %s to %s\n", row_text(answer, "from", "?"), row_text(answer, "to", "?"));
+    human_time(from - (to - from), a);
+    human_time(from, b);
+    if (compare)
+        printf("+/- against %.16sZ to %.16sZ\n", a, b);
+    if (json_is_true(json_object_get(answer, "truncated")))
+        printf("only the first %zu rows are shown (--limit)\n",
+               json_array_size(json_object_get(answer, "rows")));
 }
 
 void rows_more(const json_t *answer, const char *after_option)

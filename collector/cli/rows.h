@@ -12,6 +12,10 @@ int64_t row_number(const json_t *row, const char *name); /* 0 if it is not known
 bool row_known(const json_t *row, const char *name);
 const char *row_text(const json_t *row, const char *name, const char *otherwise);
 
+/* Tokens of a call or of many: the total, unless fewer calls told it than told their prompt: then prompt and
+ * completion as far as known. False: none is. */
+bool row_tokens(const json_t *row, int64_t *out);
+
 /* A column's head: "agent_id" is AGENT, "tag:team" is TEAM. */
 void cell_head(struct table *t, const char *name);
 
@@ -30,6 +34,12 @@ bool row_cost(const json_t *row, char out[CLI_TEXT]);
 
 /* Its calls that have no price: "3 calls unpriced". False, and an empty text: there are none. */
 bool row_unpriced(const json_t *row, char out[CLI_TEXT]);
+
+/* "+12 %" of what was before; known false: a dash. */
+void cell_change(struct table *t, bool known, int64_t now, int64_t before);
+
+/* Below a table of usage: that there were no calls, what is compared, that there is more. */
+void usage_foot(const json_t *answer, bool compare);
 
 /* "2026-11-20 08:00:05Z". */
 void cell_time(struct table *t, const json_t *row, const char *name_ms);

@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/clock.h"
 #include "../base/event.h"
-#include "../query/when.h"
 #include "database.h"
 #include "definitions.h"
 #include "govern.h"
@@ -450,7 +448,7 @@ static int take_file(struct run *r, const char *path)
 {
     json_t *file = NULL;
     int status;
-    json_t *list = definitions_read(path, &file, &status);
+    json_t *list = definitions_read(path, "budgets", &file, &status);
     size_t count = json_array_size(list);
 
     if (list && (count == 0 || count > BUDGETS_MAX)) {
@@ -465,31 +463,6 @@ static int take_file(struct run *r, const char *path)
     json_decref(list);
     json_decref(file);
     return status;
-}
-
-static int take_time(const struct cli *c, const char *name, int64_t now_ms, int64_t *out)
-{
-    const char *text = cli_param(c, name);
-
-    if (!text || when_parse(text, now_ms, out) == 0)
-        return CLI_OK;
-    cli_fail("--%s: \"%s\" where " WHEN_EXPECTED " was expected", name, text);
-    return CLI_USAGE;
-}
-
-static int take_times(struct run *r, const struct cli *c)
-{
-    int64_t now_ms = wall_ms();
-    int status;
-
-    r->options.to_ms = now_ms;
-    if ((status = take_time(c, "from", now_ms, &r->options.from_ms)) != CLI_OK ||
-        (status = take_time(c, "to", now_ms, &r->options.to_ms)) != CLI_OK)
-        return status;
-    if (r->options.from_ms < r->options.to_ms)
-        return CLI_OK;
-    cli_fail("--from: %s is not before --to", cli_param(c, "from"));
-    return CLI_USAGE;
 }
 
 static int run(struct run *r, struct cli *c)
@@ -521,8 +494,8 @@ int command_simulate(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    cli_param_default(&c, "from", "-30d");
-    if ((status = take_times(&r, &c)) == CLI_OK && (status = take_file(&r, c.operand[0])) == CLI_OK)
+    if ((status = database_span(&c, &r.options.from_ms, &r.options.to_ms)) == CLI_OK &&
+        (status = take_file(&r, c.operand[0])) == CLI_OK)
         status = run(&r, &c);
     if (status == CLI_OK && as_json) {
         show_json(&r, verbose);

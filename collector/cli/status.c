@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli.h"
+#include "alerts.h"
 
 static const char help[] = "usage: tollgate status\n"
                            "\n"
@@ -130,6 +130,37 @@ static void losses_show(const struct cli *c)
     line("lost", text);
 }
 
+/* How many of these nobody has acknowledged. -1: the alerts cannot be read. */
+static int64_t unacked(const struct cli *c, const char *path)
+{
+    struct cli_answer a;
+
+    cli_get(c, path, false, 10, &a);
+    json_t *answer = a.status == 200 ? json_loadb(a.body ? a.body : "", a.len, 0, NULL) : NULL,
+           *n = json_object_get(answer, "unacked");
+    int64_t result = json_is_integer(n) ? json_integer_value(n) : -1;
+    json_decref(answer);
+    cli_answer_fini(&a);
+    return result;
+}
+
+static void alerts_show(const struct cli *c)
+{
+    int64_t open = unacked(c, "/v1/alerts?state=open&limit=1"),
+            critical = unacked(c, "/v1/alerts?state=open&severity=critical&limit=1");
+    char count[CLI_TEXT], grave[CLI_TEXT], text[4 * CLI_TEXT];
+
+    unacked_count(open, count);
+    unacked_count(critical, grave);
+    if (open > 0)
+        snprintf(text, sizeof text,
+                 "%s open and not acknowledged, %s critical (tollgate alerts --open --unacked)", count,
+                 grave);
+    else
+        snprintf(text, sizeof text, "%s", open == 0 ? "none open that is not acknowledged" : "-");
+    line("alerts", text);
+}
+
 int command_status(int argc, char **argv)
 {
     static const struct cli_option options[] = { { 0 } };
@@ -149,6 +180,7 @@ int command_status(int argc, char **argv)
     rate_show(&c);
     database_show(version, metrics.body ? metrics.body : "");
     losses_show(&c);
+    alerts_show(&c);
     cli_answer_fini(&metrics);
     json_decref(version);
     return ready ? CLI_OK : CLI_FAILED;

@@ -4,6 +4,8 @@
 
 #include "cli.h"
 
+#define FITTED_MIN 12 /* characters that a column keeps */
+
 static void *must(void *p)
 {
     if (!p) {
@@ -37,6 +39,47 @@ void table_add(struct table *t, const char *text)
 void table_colour(struct table *t, const char *code)
 {
     t->code[t->cells - 1] = code;
+}
+
+void table_fit(struct table *t, unsigned column)
+{
+    t->fit = true;
+    t->fitted = column;
+}
+
+/* A copy of a text that is cut to so many characters, with a mark that it is. */
+static char *cut_copy(const char *text, size_t width)
+{
+    const char *mark = cli_utf8() ? "…" : "...";
+    size_t kept = width - human_width(mark), bytes = 0;
+    char *out = NULL;
+
+    for (size_t n = 0; text[bytes]; bytes++) {
+        n += ((unsigned char)text[bytes] & 0xc0) != 0x80;
+        if (n > kept)
+            break;
+    }
+    must(asprintf(&out, "%.*s%s", (int)bytes, text, mark) < 0 ? NULL : out);
+    return out;
+}
+
+/* Takes from the column that is to be cut what the lines are too long by. */
+static void column_cut(struct table *t, size_t *wide)
+{
+    size_t limit = cli_width(), all = 2 * (size_t)(t->columns - 1), *own = &wide[t->fitted];
+
+    for (unsigned i = 0; i < t->columns; i++)
+        all += wide[i];
+    if (limit == 0 || all <= limit || *own <= FITTED_MIN)
+        return;
+    *own = *own > all - limit + FITTED_MIN ? *own - (all - limit) : FITTED_MIN;
+    for (size_t i = t->fitted; i < t->cells; i += t->columns) {
+        char *whole = t->cell[i];
+        if (human_width(whole) <= *own)
+            continue;
+        t->cell[i] = cut_copy(whole, *own);
+        free(whole);
+    }
 }
 
 /* A cell and the gap before it; no blanks at the end of a line. */
@@ -84,6 +127,8 @@ void table_print(struct table *t)
         if (w > wide[i % t->columns])
             wide[i % t->columns] = w;
     }
+    if (t->fit)
+        column_cut(t, wide);
     rows_print(t, wide);
     for (size_t i = 0; i < t->cells; i++)
         free(t->cell[i]);

@@ -48,9 +48,9 @@ static bool is_call(const struct timeline_row *row)
 
 static int64_t tokens_of(const json_t *event)
 {
-    return row_known(event, "total_tokens")
-               ? row_number(event, "total_tokens")
-               : row_number(event, "prompt_tokens") + row_number(event, "completion_tokens");
+    int64_t tokens;
+
+    return row_tokens(event, &tokens) ? tokens : 0;
 }
 
 /* The model of a call, the kind of a message, the id of a sub-agent's session. */

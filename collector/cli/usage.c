@@ -66,7 +66,6 @@ static void sum_cell(struct report *r, const json_t *row, int sum)
 {
     const json_t *before = json_object_get(row, "previous");
     const char *name = sums[sum].name;
-    char text[CLI_TEXT] = "-";
 
     if (sum != SUM_COST)
         cell_number(&r->table, row, name, sums[sum].human);
@@ -74,11 +73,9 @@ static void sum_cell(struct report *r, const json_t *row, int sum)
         cell_cost(&r->table, row);
     if (sum == SUM_COST && !row_known(row, name) && !row_known(before, name))
         name = "cost_reported_nanousd";
-    if (!r->compare)
-        return;
-    if (comparable(row, name) && comparable(before, name))
-        human_change(row_number(row, name), row_number(before, name), text);
-    table_add(&r->table, text);
+    if (r->compare)
+        cell_change(&r->table, comparable(row, name) && comparable(before, name), row_number(row, name),
+                    row_number(before, name));
 }
 
 static void heads_add(struct report *r)
@@ -170,22 +167,6 @@ static void report_init(struct report *r, const json_t *answer)
     table_left(&r->table, r->table.columns - 1);
 }
 
-static void foot_print(const json_t *answer, const struct report *r)
-{
-    int64_t from = row_number(answer, "from_ms"), to = row_number(answer, "to_ms");
-    char a[CLI_TEXT], b[CLI_TEXT];
-
-    if (row_number(json_object_get(answer, "totals"), "calls") == 0)
-        printf("no calls from %s to %s\n", row_text(answer, "from", "?"), row_text(answer, "to", "?"));
-    human_time(from - (to - from), a);
-    human_time(from, b);
-    if (r->compare)
-        printf("+/- against %.16sZ to %.16sZ\n", a, b);
-    if (json_is_true(json_object_get(answer, "truncated")))
-        printf("only the first %zu rows are shown (--limit)\n",
-               json_array_size(json_object_get(answer, "rows")));
-}
-
 static void show(const json_t *answer)
 {
     json_t *rows = json_object_get(answer, "rows");
@@ -196,7 +177,7 @@ static void show(const json_t *answer)
     for (size_t i = 0; i < json_array_size(rows); i++)
         row_add(&r, json_array_get(rows, i));
     table_print(&r.table);
-    foot_print(answer, &r);
+    usage_foot(answer, r.compare);
     zone_close(r.zone);
 }
 

@@ -17,7 +17,16 @@
 #include "config_govern.h"
 #include "yaml_json.h"
 
-enum key_type { KEY_TEXT, KEY_NUMBER, KEY_DURATION, KEY_CHOICE, KEY_ENDPOINTS, KEY_ADDRESS, KEY_ZONE };
+enum key_type {
+    KEY_TEXT,
+    KEY_NUMBER,
+    KEY_DURATION,
+    KEY_CHOICE,
+    KEY_ENDPOINTS,
+    KEY_ADDRESS,
+    KEY_ZONE,
+    KEY_LINK
+};
 
 #define SECOND 1000LL /* milliseconds, as every KEY_DURATION */
 #define MINUTE (60 * SECOND)
@@ -85,6 +94,8 @@ static const struct key keys[] = {
       "by day; at least as long as quarter" },
     { "retention", "session", KEY_DURATION, true, AT(keep_session), 400 * DAY, SECOND, CONFIG_FOREVER, NULL,
       "totals of a session, from its last event on; at least as long as its events" },
+    { "retention", "alert", KEY_DURATION, true, AT(keep_alert), 400 * DAY, HOUR, CONFIG_FOREVER, NULL,
+      "alerts, but those whose reason is still there, and what became of telling them" },
     { "estimate", "prompt_tokens", KEY_NUMBER, false, AT(estimate_prompt_tokens), 8192, 0, 100000000, NULL,
       "what an admission reserves where nothing is known of the call" },
     { "estimate", "completion_tokens", KEY_NUMBER, false, AT(estimate_completion_tokens), 4096, 0, 100000000,
@@ -93,6 +104,10 @@ static const struct key keys[] = {
       "how long one holds if its publisher does not say" },
     { "reservations", "open", KEY_NUMBER, false, AT(reservations_open), 100000, 1, 10000000, NULL,
       "at once; over it an admission is told to ask again" },
+    { "alarm", "silent_after", KEY_DURATION, false, AT(silent_after_ms), 5 * MINUTE, SECOND, CONFIG_FOREVER,
+      NULL, "a publisher that was there and is not heard for so long is missed; forever: never" },
+    { "alarm", "link", KEY_LINK, false, AT(link), 0, 0, 0, NULL,
+      "http(s)://HOST[:PORT][/PATH] where people reach this collector: links in alerts begin with it" },
     { "log", "level", KEY_CHOICE, true, AT(log_level), 0, 0, 0, "error|warn|info|debug", "" },
 };
 #define KEYS (sizeof keys / sizeof *keys)
@@ -264,12 +279,41 @@ bool config_split_address(const char *text, char *host, size_t host_size, uint16
     return true;
 }
 
+bool config_link(const struct config *c, char *out, size_t size)
+{
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+
+    if (c->link[0] != '\0') {
+        snprintf(out, size, "%s", c->link);
+        return true;
+    }
+    if (!config_split_address(c->http, host, sizeof host, &port) || port == 0 ||
+        strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        return false;
+    snprintf(out, size, strchr(host, ':') != NULL ? "http://[%s]:%u" : "http://%s:%u", host, (unsigned)port);
+    return true;
+}
+
 static bool is_zone(const char *name)
 {
     struct zone *z = zone_open(name);
 
     zone_close(z);
     return z != NULL;
+}
+
+/* What can stand before /v1/alerts/ID. */
+static bool is_link(const char *text)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+
+    if (scheme == 0 || text[scheme] == '\0' || text[scheme] == '/')
+        return false;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= ' ' || *at == 0x7f || strchr("\"<>\\^`{|}?#", *at) != NULL)
+            return false;
+    return true;
 }
 
 static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
@@ -289,6 +333,8 @@ static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
         return fault(p, n, k, text, "address:port, [address]:port (numeric) or off");
     if (k->type == KEY_ZONE && !is_zone(text))
         return fault(p, n, k, text, "a time zone of this machine, as Europe/Berlin or UTC");
+    if (k->type == KEY_LINK && text[0] != '\0' && !is_link(text))
+        return fault(p, n, k, text, "http://HOST or https://HOST, with a port and a path or without");
     if (strcmp(k->name, "path") == 0 && text[0] != '/')
         return fault(p, n, k, text, "an absolute path");
     snprintf(text_of(p->config, k), CONFIG_TEXT_MAX, "%s", text);
@@ -414,8 +460,9 @@ static int read_root(struct parse *p)
 {
     const yaml_node_t *root = yaml_document_get_root_node(&p->document);
 
+    p->config->empty = root == NULL;
     if (root == NULL)
-        return 0; /* an empty file: the defaults */
+        return 0; /* the defaults */
     if (root->type != YAML_MAPPING_NODE)
         return fault_at(p, root, "a map of sections was expected");
     if (check_names(p, root) != 0)

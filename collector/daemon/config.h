@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../alarm/destination.h"
+#include "../alarm/runaway_rule.h"
 #include "../govern/budget.h"
 #include "../govern/policy.h"
 
@@ -43,17 +45,22 @@ struct config {
     int64_t combinations;
     /* How long each kind is kept, in milliseconds, or CONFIG_FOREVER. */
     int64_t keep_dispatch, keep_message, keep_report, keep_quarantine;
-    int64_t keep_minute, keep_quarter, keep_day, keep_session;
+    int64_t keep_minute, keep_quarter, keep_day, keep_session, keep_alert;
+    int64_t silent_after_ms;    /* a publisher that is silent so long is told of; CONFIG_FOREVER: never */
+    char link[CONFIG_TEXT_MAX]; /* what links in alerts begin with; "": see config_link */
     /* What an admission reserves where nothing is known of the call. */
     int64_t estimate_prompt_tokens, estimate_completion_tokens;
     int64_t reservation_ttl_ms; /* how long one holds if its publisher does not say */
     int64_t reservations_open;  /* at once */
     char log_level[CONFIG_TEXT_MAX];
+    bool empty; /* the file said nothing: an editor may be about to write it */
 
     /* All owned; NULL where there are none. Names are unique in their list; the order is the file's. */
     struct budget **budgets;
     struct policy **policies;
-    size_t budget_count, policy_count;
+    struct destination **destinations;
+    struct runaway_rule **runaway; /* before the default ones */
+    size_t budget_count, policy_count, destination_count, runaway_count;
     json_t *prices; /* a list of maps: what the operator says of prices, for the price list to judge */
 };
 
@@ -84,13 +91,16 @@ void config_print(const struct config *c, FILE *out);
  * prefix. Returns how many there are. */
 int config_contradictions(const struct config *c, const char *prefix, FILE *out);
 
-/* Takes over from wanted the keys that a HUP changes. Budgets and policies change places: running has
- * wanted's, and wanted has those that ran, for the caller to free (config_fini) when nobody looks at them
- * any more. */
+/* Takes over from wanted the keys that a HUP changes. The lists change places: running has wanted's, and
+ * wanted has those that ran, for the caller to free (config_fini) when nobody looks at them any more. */
 void config_reload(struct config *running, struct config *wanted);
 
 /* Names the keys in which the two differ although only a restart changes them; returns how many. */
 int config_frozen(const struct config *running, const struct config *wanted, char *names, size_t size);
+
+/* What links in alerts begin with: what the file says, else the address that HTTP listens on. False: nobody
+ * can tell (HTTP is off, or listens on any address or any port). */
+bool config_link(const struct config *c, char *out, size_t size);
 
 /* "address:port" to its parts; false if it is none. */
 bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port);

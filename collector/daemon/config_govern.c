@@ -58,16 +58,58 @@ static int prices_add(struct config *c, const json_t *given, struct fault *fault
     return json_array_append(c->prices, (json_t *)given);
 }
 
+static bool destinations_reserve(struct config *c, size_t count)
+{
+    return (c->destinations = calloc(count, sizeof(struct destination *))) != NULL;
+}
+
+/* One that has no name is called as its type, so that only here two of a name can be seen. */
+static int destinations_add(struct config *c, const json_t *given, struct fault *fault)
+{
+    struct destination *d;
+
+    if (destination_parse(given, c->zone, &d, fault) != 0)
+        return -1;
+    for (size_t i = 0; i < c->destination_count; i++)
+        if (strcmp(c->destinations[i]->name, d->name) == 0) {
+            fault_set(fault, "name", d->name, "another name than alerts[%zu] has", i);
+            destination_free(d);
+            return -1;
+        }
+    c->destinations[c->destination_count++] = d;
+    return 0;
+}
+
+static bool runaway_reserve(struct config *c, size_t count)
+{
+    return (c->runaway = calloc(count, sizeof(struct runaway_rule *))) != NULL;
+}
+
+static int runaway_add(struct config *c, const json_t *given, struct fault *fault)
+{
+    int rc = runaway_rule_parse(given, &c->runaway[c->runaway_count], fault);
+
+    c->runaway_count += rc == 0;
+    return rc;
+}
+
+struct reading;
+static int judge_prices(const struct reading *r, const yaml_node_t *list);
+
 static const struct section {
     const char *name;
     size_t max;
-    bool named; /* each element has a name of its own */
+    bool named; /* each element says a name of its own */
     bool (*reserve)(struct config *c, size_t count);
     int (*add)(struct config *c, const json_t *given, struct fault *fault);
+    int (*judge)(const struct reading *r,
+                 const yaml_node_t *list); /* the whole of it; NULL: nothing to say */
 } sections[] = {
-    { "budgets", BUDGETS_MAX, true, budgets_reserve, budgets_add },
-    { "policies", POLICIES_MAX, true, policies_reserve, policies_add },
-    { "prices", CONFIG_PRICES_MAX, false, prices_reserve, prices_add },
+    { "budgets", BUDGETS_MAX, true, budgets_reserve, budgets_add, NULL },
+    { "policies", POLICIES_MAX, true, policies_reserve, policies_add, NULL },
+    { "prices", CONFIG_PRICES_MAX, false, prices_reserve, prices_add, judge_prices },
+    { "alerts", DESTINATIONS_MAX, false, destinations_reserve, destinations_add, NULL },
+    { "runaway", RUNAWAY_RULES_MAX, false, runaway_reserve, runaway_add, NULL },
 };
 #define SECTIONS (sizeof sections / sizeof *sections)
 
@@ -107,6 +149,7 @@ static int refuse_element(const struct reading *r, size_t line, size_t index, co
 {
     const char *name = json_string_value(json_object_get(given, "name"));
 
+    name = name != NULL ? name : json_string_value(json_object_get(given, "rule"));
     snprintf(r->source->error, CONFIG_ERROR_MAX,
              "%.200s:%zu: %s[%zu]%s%.64s: %s: \"%s\" where %s was expected", r->source->name, line,
              r->section->name, index, name != NULL ? " " : "", name != NULL ? name : "", fault->field,
@@ -185,7 +228,7 @@ static int read_list(const struct reading *r, const yaml_node_t *list)
     for (yaml_node_item_t *i = list->data.sequence.items.start; i < list->data.sequence.items.top; i++)
         if (read_element(r, index++, yaml_document_get_node(r->source->document, *i)) != 0)
             return -1;
-    return r->config->prices != NULL && !r->section->named ? judge_prices(r, list) : 0;
+    return count > 0 && r->section->judge != NULL ? r->section->judge(r, list) : 0;
 }
 
 int config_govern_read(const struct config_source *source, struct config *c)
@@ -256,11 +299,33 @@ static void print_prices(const struct config *c, FILE *out)
         print_element(json_array_get(c->prices, i), out);
 }
 
+static void print_destinations(const struct config *c, FILE *out)
+{
+    fputs(c->destination_count > 0 ? "alerts:\n" : "alerts: []\n", out);
+    for (size_t i = 0; i < c->destination_count; i++) {
+        json_t *json = destination_json(c->destinations[i]);
+        print_element(json, out);
+        json_decref(json);
+    }
+}
+
+static void print_runaway(const struct config *c, FILE *out)
+{
+    fputs(c->runaway_count > 0 ? "runaway:\n" : "runaway: []  # the default rules hold\n", out);
+    for (size_t i = 0; i < c->runaway_count; i++) {
+        json_t *json = runaway_rule_json(c->runaway[i]);
+        print_element(json, out);
+        json_decref(json);
+    }
+}
+
 void config_govern_print(const struct config *c, FILE *out)
 {
     print_budgets(c, out);
     print_policies(c, out);
     print_prices(c, out);
+    print_destinations(c, out);
+    print_runaway(c, out);
 }
 
 int config_contradictions(const struct config *c, const char *prefix, FILE *out)
@@ -292,6 +357,14 @@ void config_govern_swap(struct config *a, struct config *b)
     b->policy_count = was.policy_count;
     a->prices = b->prices;
     b->prices = was.prices;
+    a->destinations = b->destinations;
+    a->destination_count = b->destination_count;
+    b->destinations = was.destinations;
+    b->destination_count = was.destination_count;
+    a->runaway = b->runaway;
+    a->runaway_count = b->runaway_count;
+    b->runaway = was.runaway;
+    b->runaway_count = was.runaway_count;
 }
 
 void config_govern_free(struct config *c)
@@ -300,11 +373,19 @@ void config_govern_free(struct config *c)
         budget_free(c->budgets[i]);
     for (size_t i = 0; i < c->policy_count; i++)
         policy_free(c->policies[i]);
+    for (size_t i = 0; i < c->destination_count; i++)
+        destination_free(c->destinations[i]);
+    for (size_t i = 0; i < c->runaway_count; i++)
+        runaway_rule_free(c->runaway[i]);
     free(c->budgets);
     free(c->policies);
+    free(c->destinations);
+    free(c->runaway);
     json_decref(c->prices);
     c->budgets = NULL;
     c->policies = NULL;
-    c->budget_count = c->policy_count = 0;
+    c->destinations = NULL;
+    c->runaway = NULL;
+    c->budget_count = c->policy_count = c->destination_count = c->runaway_count = 0;
     c->prices = NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * config_govern.h: the lists of the configuration: budgets, policies, prices. For config.c.
+ * config_govern.h: the lists of the configuration: budgets, policies, prices, destinations of alerts, runaway
+ * rules. For config.c.
  */
 #ifndef COLLECTOR_CONFIG_GOVERN_H
 #define COLLECTOR_CONFIG_GOVERN_H
@@ -9,7 +10,7 @@
 
 #include "config.h"
 
-#define CONFIG_GOVERN_SECTIONS "budgets, policies, prices" /* as errors list them */
+#define CONFIG_GOVERN_SECTIONS "budgets, policies, prices, alerts, runaway" /* as errors list them */
 
 /* A file that is being read; all borrowed. */
 struct config_source {

@@ -59,7 +59,13 @@ static void served(struct order *o)
 
 bool governing_give(const struct governing *g, const struct config *c, struct queue *writer)
 {
-    struct ledger_file file = { c->budgets, c->budget_count, c->policies, c->policy_count, g->prices };
+    struct ledger_file file = { .budgets = c->budgets,
+                                .budget_count = c->budget_count,
+                                .policies = c->policies,
+                                .policy_count = c->policy_count,
+                                .prices = g->prices,
+                                .runaway = c->runaway,
+                                .runaway_count = c->runaway_count };
     struct timespec pause = { 0, PAUSE_MS * 1000000L };
     bool done = false;
     sem_t answered;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../../include/tollgate.h"
+#include "../alarm/notifier.h"
 #include "../base/log.h"
 #include "../base/paths.h"
 #include "../base/zone.h"
@@ -43,9 +44,10 @@ struct daemon {
     struct office office;
     struct retention_ages ages;
     struct counters counters;
-    struct ticker commits;
+    struct ticker commits, alerts;
     struct queue *queue;
     struct writer *writer;
+    struct notifier *notifier;
     struct ingest_socket *socket;
     struct post post;
     struct http_server *http;
@@ -78,7 +80,7 @@ static size_t hook_ready(void *arg, char reasons[][HTTP_REASON_BYTES], size_t ma
 static void hook_metrics(void *arg, metric_fn emit, void *sink)
 {
     struct daemon *d = arg;
-    struct measures all = { &d->counters, d->queue, d->writer, d->config.database, &d->ages };
+    struct measures all = { &d->counters, d->queue, d->writer, d->notifier, d->config.database, &d->ages };
 
     measures_emit(&all, emit, sink);
 }
@@ -96,6 +98,11 @@ static uint64_t hook_commit_wait(void *arg, uint64_t seen, int timeout_ms)
 static int hook_govern(void *arg, const char *op, const json_t *request, json_t **answer)
 {
     return office_ask(&((struct daemon *)arg)->office, op, request, answer);
+}
+
+static int hook_alert_test(void *arg, const char *destination, json_t **answer)
+{
+    return notifier_test(((struct daemon *)arg)->notifier, destination, answer);
 }
 
 /* ------------------------------------------------------------------ starting */
@@ -129,6 +136,7 @@ static void set_ages(struct daemon *d)
         [RETAIN_REPORT] = c->keep_report,     [RETAIN_QUARANTINE] = c->keep_quarantine,
         [RETAIN_MINUTE] = c->keep_minute,     [RETAIN_QUARTER] = c->keep_quarter,
         [RETAIN_DAY] = c->keep_day,           [RETAIN_SESSION] = c->keep_session,
+        [RETAIN_ALERT] = c->keep_alert,
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++)
@@ -143,11 +151,14 @@ static int start_writer(struct daemon *d, char *error)
         .synchronous = c->synchronous,
         .stream_days = c->stream_days,
         .stand = d->stand,
+        .alerts = &d->alerts,
         .journal = { .past_ms = c->past_days * DAY_MS,
                      .future_ms = c->future_minutes * 60 * SECOND_MS,
                      .quarantine_rows = c->quarantine_rows,
                      .combinations = c->combinations,
-                     .ages = &d->ages },
+                     .ages = &d->ages,
+                     .watching = { .silent_ms =
+                                       c->silent_after_ms == CONFIG_FOREVER ? 0 : c->silent_after_ms } },
     };
 
     if ((options.journal.zone = d->zone = zone_open(c->zone)) == NULL) {
@@ -175,6 +186,29 @@ static int start_writer(struct daemon *d, char *error)
         return 0;
     snprintf(error, STORE_ERROR_MAX, "%.300s: the budgets cannot be written", c->database);
     return -1;
+}
+
+/* The configuration's list goes over to the notifier: nobody else looks at it. */
+static void give_destinations(struct daemon *d)
+{
+    notifier_use(d->notifier, d->config.destinations, d->config.destination_count);
+    d->config.destinations = NULL;
+    d->config.destination_count = 0;
+}
+
+static int start_notifier(struct daemon *d, char *error)
+{
+    char link[CONFIG_TEXT_MAX + 16];
+    struct notifier_options options = { .database = d->config.database,
+                                        .link = config_link(&d->config, link, sizeof link) ? link : NULL,
+                                        .writer = d->queue,
+                                        .alerts = &d->alerts,
+                                        .counters = &d->counters };
+
+    if (notifier_start(&options, error, &d->notifier) != 0)
+        return -1;
+    give_destinations(d); /* before anything comes in: what that raises is told to all of them */
+    return 0;
 }
 
 static int start_socket(struct daemon *d, char *error)
@@ -211,7 +245,7 @@ static int start_http(struct daemon *d, char *error)
         .timeout_s = (unsigned)(d->config.http_timeout_ms / SECOND_MS),
         .streams = (unsigned)d->config.streams,
         .query_ms = (unsigned)d->config.query_ms,
-        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern },
+        .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern, hook_alert_test },
     };
 
     if (!config_split_address(d->config.http, host, sizeof host, &options.port))
@@ -228,8 +262,8 @@ static int start(struct daemon *d)
 
     d->office.queue = d->queue = queue_new((size_t)d->config.queue_events);
     d->stand = board_stand_new();
-    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 && start_socket(d, error) == 0 &&
-        start_http(d, error) == 0)
+    if (d->queue != NULL && d->stand != NULL && start_writer(d, error) == 0 &&
+        start_notifier(d, error) == 0 && start_socket(d, error) == 0 && start_http(d, error) == 0)
         return 0;
     fprintf(stderr, "tollgated: %s\n", error);
     return -1;
@@ -239,11 +273,14 @@ static void stop(struct daemon *d)
 {
     d->stopping = true;
     ticker_tick(&d->commits); /* long polls end */
+    notifier_stop(d->notifier);
     http_stop(d->http);
     socket_stop(d->socket);
     if (d->queue != NULL)
         queue_close(d->queue);
     writer_stop(d->writer);
+    notifier_free(d->notifier);
+    ticker_fini(&d->alerts);
     socket_free(d->socket);
     queue_free(d->queue);
     zone_close(d->zone);
@@ -283,6 +320,11 @@ static void reload(struct daemon *d)
         log_error("reload", "result=\"nothing changed\" text=\"%s\"", error);
         return;
     }
+    if (wanted.empty && !d->config.empty) {
+        log_error("reload", "result=\"nothing changed\" text=\"%s: the file is empty\"", d->config_path);
+        config_fini(&wanted);
+        return;
+    }
     config_reload(&d->config, &wanted);
     set_ages(d);
     log_set_level((enum log_level)log_level_code(d->config.log_level));
@@ -290,6 +332,7 @@ static void reload(struct daemon *d)
         log_warn("reload", "log_level=%s needs_restart=%s", wanted.log_level, frozen);
     else
         log_info("reload", "log_level=%s", wanted.log_level);
+    give_destinations(d);
     governing_reload(&d->governing, &d->config, &wanted, d->queue);
 }
 

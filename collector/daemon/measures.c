@@ -48,6 +48,7 @@ static void ages_emit(const struct retention_ages *ages, metric_fn emit, void *s
         [RETAIN_REPORT] = "report",     [RETAIN_QUARANTINE] = "quarantine",
         [RETAIN_MINUTE] = "minute",     [RETAIN_QUARTER] = "quarter",
         [RETAIN_DAY] = "day",           [RETAIN_SESSION] = "session",
+        [RETAIN_ALERT] = "alert",
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++) {
@@ -112,4 +113,5 @@ void measures_emit(const struct measures *from, metric_fn emit, void *sink)
     ages_emit(from->ages, emit, sink);
     process_emit(emit, sink);
     writer_emit(from->writer, emit, sink);
+    notifier_emit(from->notifier, emit, sink);
 }

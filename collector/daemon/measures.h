@@ -5,6 +5,7 @@
 #ifndef COLLECTOR_MEASURES_H
 #define COLLECTOR_MEASURES_H
 
+#include "../alarm/notifier.h"
 #include "../base/counters.h"
 #include "../base/queue.h"
 #include "../writer/retention_ages.h"
@@ -15,6 +16,7 @@ struct measures {
     struct counters *counters;
     struct queue *queue;
     struct writer *writer;
+    struct notifier *notifier;
     const char *database; /* path */
     const struct retention_ages *ages;
 };

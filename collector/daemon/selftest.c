@@ -80,9 +80,11 @@ static void publish(struct selftest *t)
     msgpack_pack_int(&pk, KIND_report);
     msgpack_pack_nil(&pk);
     msgpack_pack_nil(&pk);
-    msgpack_pack_map(&pk, 1);
+    msgpack_pack_map(&pk, 2);
     pack_text(&pk, "gateway");
     pack_text(&pk, "tollgated");
+    pack_text(&pk, "closed"); /* nobody is to miss it */
+    msgpack_pack_int(&pk, 1);
     zmq_send(t->dealer, buf.data, buf.size, ZMQ_DONTWAIT);
     msgpack_sbuffer_destroy(&buf);
 }

@@ -111,7 +111,8 @@ static bool put_acting(const struct budget *b, json_t *out)
            (b->action != ACTION_DELAY || definition_put(out, "delay", delay_json(b))) &&
            definition_put(out, "strict", json_boolean(b->strict)) &&
            definition_put(out, "on_error", json_string(b->on_error_closed ? "closed" : "open")) &&
-           definition_put(out, "shadow", json_boolean(b->shadow));
+           definition_put(out, "shadow", json_boolean(b->shadow)) &&
+           definition_put(out, "forecast", json_boolean(b->forecast));
 }
 
 json_t *budget_json(const struct budget *b)

@@ -47,18 +47,19 @@ struct budget {
     enum counts_from counts_from;
     int64_t counts_from_ms; /* of COUNTS_AT */
     bool shadow;            /* decides and records, stops nobody */
+    bool forecast;          /* an alert is raised when its pace will pass the limit (forecast.h) */
 };
 
 /* {"name": "daily", "scope": {...}, "per": "agent" or ["agent","model"], "unit": "usd|tokens|calls", "limit":
  * "5 usd" or 5 (then unit is needed) or "200k tokens", "window": "day", "timezone": "Europe/Berlin",
  * "alerts": [50, 80], "action": "alert|downgrade|delay|block", "use": {"model": ..., "lane": ...}, "delay":
  * "30s", "strict": false, "on_error": "open|closed", "counts_from": "window|now|2026-11-01T00:00:00Z",
- * "shadow": false} name, limit and window are needed; the rest has the defaults: everything; all together;
- * the limit's unit; zone (borrowed for the call); [50, 80, 100]; block; open; window; false. null is not
- * given. WINDOW_SESSION implies per session (or root_session, where per says so): it is then the first of
- * per. A downgrade needs use, a delay needs delay, the others have none; timezone is for calendar windows
- * only. On success *out is owned by the caller; on failure -1, *fault says why, *out is untouched. Any
- * thread. */
+ * "shadow": false, "forecast": true} name, limit and window are needed; the rest has the defaults:
+ * everything; all together; the limit's unit; zone (borrowed for the call); [50, 80, 100]; block; open;
+ * window; false; forecast true. null is not given. WINDOW_SESSION implies per session (or root_session, where
+ * per says so): it is then the first of per. A downgrade needs use, a delay needs delay, the others have
+ * none; timezone is for calendar windows only. On success *out is owned by the caller; on failure -1, *fault
+ * says why, *out is untouched. Any thread. */
 int budget_parse(const json_t *definition, const char *zone, struct budget **out, struct fault *fault);
 void budget_free(struct budget *b); /* NULL is fine */
 

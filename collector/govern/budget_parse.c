@@ -257,8 +257,10 @@ static int read_switches(struct reading *r)
     static const char *const manners[] = { "open", "closed", NULL };
     int place = 0;
 
+    r->b->forecast = true;
     if (definition_bool(r->given, "strict", &r->b->strict, r->fault) != 0 ||
         definition_bool(r->given, "shadow", &r->b->shadow, r->fault) != 0 ||
+        definition_bool(r->given, "forecast", &r->b->forecast, r->fault) != 0 ||
         definition_choice(r->given, "on_error", manners, &place, r->fault) != 0)
         return -1;
     r->b->on_error_closed = place == 1;
@@ -267,9 +269,9 @@ static int read_switches(struct reading *r)
 
 static int read_all(struct reading *r)
 {
-    static const char *const known[] = { "name",     "scope",       "per",    "unit", "limit", "window",
-                                         "timezone", "alerts",      "action", "use",  "delay", "strict",
-                                         "on_error", "counts_from", "shadow", NULL };
+    static const char *const known[] = { "name",     "scope",       "per",    "unit",     "limit", "window",
+                                         "timezone", "alerts",      "action", "use",      "delay", "strict",
+                                         "on_error", "counts_from", "shadow", "forecast", NULL };
 
     if (definition_keys(r->given, known, r->fault) != 0 ||
         definition_name(r->given, BUDGET_NAME_MAX, r->b->name, r->fault) != 0 ||

@@ -38,8 +38,9 @@
  *                                                                the newest first
  * ack              {id, author, note: or null}                  {id, acked_ms, acked_by, note}; 404; one that has
  *                                                                been acknowledged answers as it was
- * forecast         {budget: name or null, limit: n (default     {now_ms, forecasts: [FORECAST]}, those that run
- *                   100)}                                        out first
+ * forecast         {budget: name or null, limit: n (default     {now_ms, accounts: n, forecasts: [FORECAST]}: those
+ *                   100)}                                        that run out first; 404. Looks at 10,000 accounts
+ *                                                                at most, of each budget at those that spent most
  * reprice          {from_ms, to_ms, model, dry_run, budgets,    RUN, which has begun; 409
  *                   author}
  * repricing        {}                                           RUN, the last one
@@ -57,11 +58,13 @@
  *          text}]}
  * PAUSE    {id, field, value, action: "block|delay", delay_ms or null, from_ms, until_ms or null (it is resumed
  *          by hand), ended_ms, rule: the runaway rule that made it, or null, alert: id or null, author, reason}
- * FORECAST {budget, key, unit, window_start_ms, window_end_ms or null, spent, reserved, limit, per_minute,
- *          per_hour (rates of now; null: not known yet), projected: at the window's end, or null, basis:
- *          "rate|window|both" or null (why null: too little is known), over: bool, exhausted_ms: when the limit
- *          will be reached at this pace, or null, error: {q25, q50, q75 (of the method, by how much of the
- *          window was over), windows: n} or null}
+ * FORECAST {budget, key, unit, window_start_ms, window_end_ms or null, calls, spent, reserved, limit (with
+ *          allowances), per_minute, per_hour (rates of now; null: not known yet), projected: at the window's end;
+ *          of a sliding window what it will hold; or null, basis: "curve|rate" (see govern/forecast.h), or why
+ *          nothing is projected: "no_calls|too_young|counting", over: bool, exhausted_ms: when spent and reserved
+ *          reach the limit at the last hour's pace or along the projection, whichever is earlier; now_ms if they
+ *          have; or null: not in this window, or nobody knows}.
+ *          How far the method was off on the operator's own history is told by `tollgate burn --replay`.
  */
 /* clang-format on */
 #ifndef COLLECTOR_OFFICE_H

@@ -18,11 +18,12 @@ static size_t step(const char *p)
  * wherever an earlier star could have ended later, the last one can too. So nothing else is tried again. */
 bool pattern_fits(const char *pattern, struct slice text)
 {
-    const uint8_t *t = text.at, *end = text.at + text.len, *again = NULL;
+    const uint8_t *t = text.at, *again = NULL;
     const char *p = pattern, *after_star = NULL;
 
     if (text.at == NULL || text.len == 0)
         return *pattern == '\0';
+    const uint8_t *end = t + text.len;
     while (t < end) {
         if (*p == '*') {
             after_star = ++p;

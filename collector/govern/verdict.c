@@ -5,10 +5,12 @@
 #include <string.h>
 #include <time.h>
 
-#define CENT 10000000LL /* in nano-dollars */
+#include "line.h"
 
-/* "2026-11-21 00:00 Europe/Berlin" */
-static void opens_text(int64_t opens_ms, const struct zone *zone, char *out, size_t size)
+#define CENT      10000000LL /* in nano-dollars */
+#define KEY_SHOWN 120        /* bytes of a key */
+
+void verdict_time_text(int64_t opens_ms, const struct zone *zone, char out[VERDICT_TIME_TEXT])
 {
     char date[ZONE_DATE_MAX];
 
@@ -16,14 +18,15 @@ static void opens_text(int64_t opens_ms, const struct zone *zone, char *out, siz
         time_t s = (time_t)(opens_ms / 1000);
         struct tm tm;
         gmtime_r(&s, &tm);
-        snprintf(out, size, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                 tm.tm_hour, tm.tm_min);
+        snprintf(out, VERDICT_TIME_TEXT, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
+                 tm.tm_mday, tm.tm_hour, tm.tm_min);
         return;
     }
     int64_t local_s = opens_ms / 1000 + zone_offset(zone, opens_ms);
     int64_t minute = (local_s % 86400 + 86400) % 86400 / 60;
     zone_date(zone, opens_ms, date);
-    snprintf(out, size, "%s %02d:%02d %s", date, (int)(minute / 60), (int)(minute % 60), zone_name(zone));
+    snprintf(out, VERDICT_TIME_TEXT, "%s %02d:%02d %s", date, (int)(minute / 60), (int)(minute % 60),
+             zone_name(zone));
 }
 
 static const char *what_to_do(const struct verdict *v, char *out, size_t size)
@@ -52,7 +55,8 @@ void verdict_amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT])
 
 void verdict_budget_text(struct verdict *v, const struct budget *b, const char *key, int64_t reserved)
 {
-    char spent[AMOUNT_TEXT], limit[AMOUNT_TEXT], held[AMOUNT_TEXT], opens[96] = "", also[400], kept[80] = "";
+    char spent[AMOUNT_TEXT], limit[AMOUNT_TEXT], held[AMOUNT_TEXT], opens[8 + VERDICT_TIME_TEXT] = "",
+                                                                              also[400], kept[80] = "";
 
     verdict_amount_text(b->unit, v->spent, spent);
     verdict_amount_text(b->unit, v->limit, limit);
@@ -61,9 +65,15 @@ void verdict_budget_text(struct verdict *v, const struct budget *b, const char *
         snprintf(kept, sizeof kept, " and %s reserved", held);
     if (v->opens_ms != WINDOW_NEVER && v->action != ACTION_WARN) {
         memcpy(opens, ", opens ", sizeof ", opens ");
-        opens_text(v->opens_ms, b->zone, opens + 8, sizeof opens - 8);
+        verdict_time_text(v->opens_ms, b->zone, opens + 8);
     }
-    snprintf(v->text, sizeof v->text, "budget %s%s%.120s%s: %s of %s spent%s%s%s", b->name,
-             key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "", spent, limit, kept, opens,
-             what_to_do(v, also, sizeof also));
+    struct line text = line_of(v->text, sizeof v->text);
+    const char *before[] = { "budget ", b->name, key[0] != '\0' ? " (" : "" };
+    const char *after[] = { key[0] != '\0' ? "): " : ": ",   spent, " of ", limit, " spent", kept, opens,
+                            what_to_do(v, also, sizeof also) };
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++)
+        line_text(&text, before[i]);
+    line_add(&text, key, utf8_cut(key, strlen(key), KEY_SHOWN));
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+        line_text(&text, after[i]);
 }

@@ -25,6 +25,10 @@ struct verdict {
     int64_t opens_ms; /* wall time; WINDOW_NEVER: not by itself */
 };
 
+/* "2026-11-21 00:00 Europe/Berlin"; zone NULL: UTC. */
+#define VERDICT_TIME_TEXT 88
+void verdict_time_text(int64_t ms, const struct zone *zone, char out[VERDICT_TIME_TEXT]);
+
 /* An amount for people: dollars to the cent, less than a cent to a thousandth of one. */
 void verdict_amount_text(enum unit unit, int64_t amount, char out[AMOUNT_TEXT]);
 

@@ -12,7 +12,7 @@
 #include "server.h"
 #include "text.h"
 
-#define METRICS_ROUTES   32 /* at least the routes of routes.c and one for all other paths */
+#define METRICS_ROUTES   48 /* at least the routes of routes.c and one for all other paths */
 #define METRICS_STATUSES 600
 
 /* Counted by connection threads, read by whoever shows them. */
@@ -20,7 +20,7 @@ struct http_counters {
     _Atomic uint64_t requests[METRICS_ROUTES][METRICS_STATUSES];
     struct histogram duration_us[METRICS_ROUTES];
     _Atomic int64_t connections; /* open now */
-    _Atomic int64_t streams;     /* live streams (/v1/stream) open now */
+    _Atomic int64_t streams;     /* live streams (/v1/stream, /v1/alerts/stream) open now */
     _Atomic uint64_t cut;        /* answers that ended visibly broken */
 };
 

@@ -18,6 +18,7 @@
 #include "text.h"
 
 #define REQUEST_PARAMS_MAX 64
+#define REQUEST_NEXT       64 /* bytes of any cursor */
 
 struct http_server {
     struct MHD_Daemon *daemon;                    /* owned */
@@ -58,14 +59,14 @@ struct request {
     struct request_param param[REQUEST_PARAMS_MAX];
     unsigned params;
     int64_t begun_us;
-    int status;               /* answered with this; 0: not yet */
-    enum MHD_Result result;   /* of queueing the answer */
-    bool plain;               /* HTTP/1.0: without chunks, an answer that is cut looks like one that ends */
-    bool head;                /* only the head of the answer is asked for */
-    bool endless;             /* the answer ends when the peer goes */
-    bool truncated;           /* told as a header, where the format has no place for it */
-    char next[EVENTS_CURSOR]; /* the cursor of the next page; empty: none */
-    struct problem refusal;   /* status not 0: the answer, once the body is read */
+    int status;              /* answered with this; 0: not yet */
+    enum MHD_Result result;  /* of queueing the answer */
+    bool plain;              /* HTTP/1.0: without chunks, an answer that is cut looks like one that ends */
+    bool head;               /* only the head of the answer is asked for */
+    bool endless;            /* the answer ends when the peer goes */
+    bool truncated;          /* told as a header, where the format has no place for it */
+    char next[REQUEST_NEXT]; /* the cursor of the next page; empty: none */
+    struct problem refusal;  /* status not 0: the answer, once the body is read */
 };
 
 /* The value of a parameter, or NULL. */

@@ -21,6 +21,10 @@ static const char *const explain_params[] = { "key", "limit", NULL };
 static const char *const limit_params[] = { "limit", NULL };
 static const char *const all_params[] = { "all", NULL };
 static const char *const resume_params[] = { "field", "value", NULL };
+static const char *const alerts_params[] = { "from",  "to",    "kind",  "severity", "state", "budget",
+                                             "limit", "after", "order", "format",   NULL };
+static const char *const alerts_stream_params[] = { "kind", "severity", "budget", "after", NULL };
+static const char *const forecast_params[] = { "budget", "limit", NULL };
 static const char *const audit_params[] = { "limit", "before", NULL };
 
 #define GET(x)    [METHOD_GET] = (x)
@@ -60,6 +64,20 @@ static const struct route routes[] = {
       .fields_end = FIELDS,
       .params = { GET(stream_params) },
       .run = { GET(show_stream) } },
+    { .path = "/v1/alerts",
+      .fields = true,
+      .fields_end = FIELD_SESSION_END,
+      .params = { GET(alerts_params) },
+      .run = { GET(show_alerts) } },
+    /* before the last one, whose id would be anything */
+    { .path = "/v1/alerts/stream",
+      .fields = true,
+      .fields_end = FIELD_SESSION_END,
+      .params = { GET(alerts_stream_params) },
+      .run = { GET(show_alerts_stream) } },
+    { .path = "/v1/alerts/test", .run = { POST(take_alert_test) } },
+    { .path = "/v1/alerts/{id}/ack", .run = { POST(take_govern) } },
+    { .path = "/v1/alerts/{id}", .run = { GET(show_alert) } },
     { .path = "/v1/budgets", .params = { GET(budgets_params) }, .run = { GET(take_govern) } },
     /* before the next one, whose name would be anything */
     { .path = "/v1/budgets/{name}/explain", .params = { GET(explain_params) }, .run = { GET(show_explain) } },
@@ -81,6 +99,7 @@ static const struct route routes[] = {
       .run = { GET(take_govern), POST(take_govern), DELETE(take_govern) } },
     { .path = "/v1/pauses/{id}", .run = { DELETE(take_govern) } },
     { .path = "/v1/reprice", .run = { GET(take_govern), POST(take_govern) } },
+    { .path = "/v1/forecast", .params = { GET(forecast_params) }, .run = { GET(take_govern) } },
     { .path = "/v1/audit", .params = { GET(audit_params) }, .run = { GET(take_govern) } },
     { .path = "/healthz", .open = true, .run = { GET(show_health) } },
     { .path = "/readyz", .run = { GET(show_ready) } },
@@ -91,15 +110,40 @@ static const struct route routes[] = {
 _Static_assert(ROUTES < METRICS_ROUTES, "no room to count every route");
 
 const char *route_names[METRICS_ROUTES] = {
-    "/v1/usage",          "/v1/events",      "/v1/sessions",
-    "/v1/sessions/{id}",  "/v1/agents",      "/v1/models",
-    "/v1/stream",         "/v1/budgets",     "/v1/budgets/{name}/explain",
-    "/v1/budgets/{name}", "/v1/policies",    "/v1/check",
-    "/v1/admit",          "/v1/settle",      "/v1/renew",
-    "/v1/reservations",   "/v1/allowances",  "/v1/allowances/{id}",
-    "/v1/pauses",         "/v1/pauses/{id}", "/v1/reprice",
-    "/v1/audit",          "/healthz",        "/readyz",
-    "/version",           "/metrics",        [METRICS_ROUTES - 1] = "other"
+    "/v1/usage",
+    "/v1/events",
+    "/v1/sessions",
+    "/v1/sessions/{id}",
+    "/v1/agents",
+    "/v1/models",
+    "/v1/stream",
+    "/v1/alerts",
+    "/v1/alerts/stream",
+    "/v1/alerts/test",
+    "/v1/alerts/{id}/ack",
+    "/v1/alerts/{id}",
+    "/v1/budgets",
+    "/v1/budgets/{name}/explain",
+    "/v1/budgets/{name}",
+    "/v1/policies",
+    "/v1/check",
+    "/v1/admit",
+    "/v1/settle",
+    "/v1/renew",
+    "/v1/reservations",
+    "/v1/allowances",
+    "/v1/allowances/{id}",
+    "/v1/pauses",
+    "/v1/pauses/{id}",
+    "/v1/reprice",
+    "/v1/forecast",
+    "/v1/audit",
+    "/healthz",
+    "/readyz",
+    "/version",
+    "/metrics",
+    /* a name in each line, so that two changes do not meet */
+    [METRICS_ROUTES - 1] = "other",
 };
 
 static const char *const method_names[METHODS] = { "GET", "POST", "PUT", "DELETE" };

@@ -53,5 +53,9 @@ void show_metrics(struct request *r);
 void take_events(struct request *r);
 void take_govern(struct request *r);  /* take_govern.c */
 void show_explain(struct request *r); /* show_explain.c */
+void show_alerts(struct request *r);  /* show_alerts.c */
+void show_alert(struct request *r);
+void show_alerts_stream(struct request *r); /* show_alerts_stream.c */
+void take_alert_test(struct request *r);
 
 #endif

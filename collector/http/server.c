@@ -50,6 +50,8 @@ static int request_check(struct request *r, const char *method, struct problem *
         return problem_set(p, 404, "this collector takes no events over HTTP");
     if ((run == take_govern || run == show_explain) && !r->server->hooks.govern)
         return problem_set(p, 404, "this collector governs nothing");
+    if (run == take_alert_test && !r->server->hooks.alert_test)
+        return problem_set(p, 404, "this collector tells nobody of alerts");
     return route_params(r, p);
 }
 

@@ -70,6 +70,10 @@ static const struct body_member allow_members[] = { { "budget", BODY_TEXT, true,
                                                     { 0 } };
 static const struct body_member pause_members[] = { { "field", BODY_TEXT, true, 0, NULL },
                                                     { "value", BODY_TEXT, true, 0, NULL },
+                                                    { "for", BODY_SPAN, false, 0, "for_ms" },
+                                                    COUNT("for_ms"),
+                                                    { "delay", BODY_SPAN, false, 0, "delay_ms" },
+                                                    COUNT("delay_ms"),
                                                     { "reason", BODY_TEXT, true, REASON_MAX, NULL },
                                                     AUTHOR,
                                                     { 0 } };
@@ -80,6 +84,9 @@ static const struct body_member reprice_members[] = { { "from_ms", BODY_COUNT, t
                                                       { "budgets", BODY_FLAG, false, 0, NULL },
                                                       AUTHOR,
                                                       { 0 } };
+static const struct body_member ack_members[] = { { "note", BODY_TEXT, false, REASON_MAX, NULL },
+                                                  AUTHOR,
+                                                  { 0 } };
 static const struct body_member author_members[] = { AUTHOR, { 0 } };
 
 /* One operation. */
@@ -136,7 +143,14 @@ static const struct operation operations[] = {
       .members = author_members },
     { .path = "/v1/reprice", .method = METHOD_GET, .op = "repricing" },
     { .path = "/v1/reprice", .method = METHOD_POST, .op = "reprice", .members = reprice_members },
+    { .path = "/v1/forecast", .method = METHOD_GET, .op = "forecast" },
     { .path = "/v1/audit", .method = METHOD_GET, .op = "audit" },
+    { .path = "/v1/alerts/{id}/ack",
+      .method = METHOD_POST,
+      .op = "ack",
+      .rest = "id",
+      .numbered = true,
+      .members = ack_members },
 };
 
 static const struct operation *operation_find(const struct request *r)

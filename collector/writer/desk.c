@@ -20,13 +20,22 @@ static int reprice_ledger(void *ledger, const struct log_row *was, const struct 
     return was->num[D_cost_nanousd] != is->num[D_cost_nanousd] ? ledger_keep(ledger, was) : 0;
 }
 
-bool desk_init(struct desk *d, const char *path, const char *zone)
+static int note_denied(void *watch, const struct order *o, int64_t now_ms)
+{
+    return watch_denied(watch, o, now_ms);
+}
+
+int desk_init(struct desk *d, const char *path, const char *zone)
 {
     d->path = strdup(path);
     d->zone = strdup(zone);
     d->repricer->ledger = reprice_ledger;
     d->repricer->ledger_arg = d->ledger;
-    return d->path != NULL && d->zone != NULL;
+    d->ledger->denied = note_denied;
+    d->ledger->denied_arg = d->watch;
+    if (d->path == NULL || d->zone == NULL)
+        return -SQLITE_NOMEM;
+    return outbox_init(&d->outbox, d->store);
 }
 
 void desk_fini(struct desk *d)
@@ -59,7 +68,18 @@ static int take_file(struct desk *d, const struct ledger_file *file)
 
     d->ledger->options.prices = file->prices;
     pricer_use(d->pricer, file->prices);
+    if (rc == 0)
+        rc = runaways_use(&d->watch->runaways, file->runaway, file->runaway_count, d->ledger->now_ms);
     return rc != 0 ? rc : ledger_reload(d->ledger);
+}
+
+static int serve_outbox(struct desk *d, struct order *o)
+{
+    bool refused;
+    int rc = outbox_serve(&d->outbox, o->what, &refused);
+
+    o->status = refused ? ORDER_REFUSED : ORDER_DONE;
+    return rc;
 }
 
 static int serve(struct desk *d, struct order *o)
@@ -80,16 +100,17 @@ static int serve(struct desk *d, struct order *o)
         d->count_failed = o->what == NULL;
         return o->what != NULL ? ledger_counted(d->ledger, o->what) : 0;
     case ORDER_OUTBOX:
-        o->status = ORDER_REFUSED;
-        return 0;
+        return serve_outbox(d, o);
     }
     return 0;
 }
 
-int desk_serve(struct desk *d, int64_t now_ms)
+int desk_serve(struct desk *d, int64_t now_ms, bool last)
 {
     int rc = ledger_tick(d->ledger, now_ms);
 
+    if (rc == 0)
+        rc = watch_tick(d->watch, now_ms, last);
     for (size_t i = 0; rc == 0 && i < d->count; i++)
         rc = serve(d, d->orders[i]);
     return rc;
@@ -150,6 +171,8 @@ void desk_publish(struct desk *d)
     if (b != NULL)
         board_stand_put(d->stand, b);
     publish_tally(d);
+    if (watch_publish(d->watch, d->counters) && d->alerts != NULL)
+        ticker_tick(d->alerts);
 }
 
 /* ------------------------------------------------------------------ the past */
@@ -175,15 +198,22 @@ int desk_count_past(struct desk *d)
     return 0;
 }
 
+static int64_t due_ms(const struct desk *d)
+{
+    int64_t ledger_ms = ledger_due_ms(d->ledger), watch_ms = watch_due_ms(d->watch);
+
+    return ledger_ms < watch_ms ? ledger_ms : watch_ms;
+}
+
 bool desk_is_due(const struct desk *d)
 {
-    return wall_ms() >= ledger_due_ms(d->ledger) || (wants_count(d) && mono_left(d->count_due) == 0);
+    return wall_ms() >= due_ms(d) || (wants_count(d) && mono_left(d->count_due) == 0);
 }
 
 int64_t desk_wait_ms(const struct desk *d)
 {
-    int64_t due_ms = ledger_due_ms(d->ledger), now_ms = wall_ms();
-    int64_t left = due_ms == INT64_MAX ? -1 : due_ms > now_ms ? due_ms - now_ms : 0;
+    int64_t at_ms = due_ms(d), now_ms = wall_ms();
+    int64_t left = at_ms == INT64_MAX ? -1 : at_ms > now_ms ? at_ms - now_ms : 0;
     int64_t count = wants_count(d) ? mono_left(d->count_due) : -1;
 
     return left < 0 || (count >= 0 && count < left) ? count : left;

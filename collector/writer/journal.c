@@ -23,6 +23,7 @@ int journal_init(struct journal *j, struct store *store, const struct journal_op
         (rc = pricer_init(&j->pricer, store, options->prices)) != 0 ||
         (rc = projections_init(&j->projections, store, options->zone, options->ages, options->governing)) !=
             0 ||
+        (rc = watch_init(&j->watch, store, &j->projections.ledger, &j->pricer, &options->watching)) != 0 ||
         (rc = store_prepare(store,
                             "SELECT e.prompt_tokens, e.completion_tokens, " STORED_TOTAL_TOKENS
                             ", e.cached_tokens,"
@@ -48,6 +49,7 @@ void journal_fini(struct journal *j)
     recent_fini(&j->recent);
     runs_fini(&j->runs);
     pricer_fini(&j->pricer);
+    watch_fini(&j->watch);
     projections_fini(&j->projections);
 }
 
@@ -95,6 +97,7 @@ int journal_recover(struct journal *j)
 
     j->tally = (struct journal_tally){ 0 };
     pricer_recover(&j->pricer);
+    watch_recover(&j->watch);
     if ((rc = names_recover(&j->names)) != 0 || (rc = store_reload(j->store)) != 0 ||
         (rc = store_number(j->store, "SELECT count(*) FROM quarantine", &j->quarantined)) != 0 ||
         (rc = recover_recent(j)) != 0)
@@ -296,11 +299,15 @@ static int append_report(struct journal *j, const struct journal_origin *from, c
                          const struct log_row *row)
 {
     int64_t epoch = from->has_stream ? (int64_t)from->epoch : UNKNOWN;
+    int64_t lost[LOSSES_REASONS];
     char *body = NULL;
     int rc = log_write_report(j->store, row, e, from->source, epoch, &body);
 
     if (rc == 0)
-        rc = losses_report(j->projections.losses, from->source, epoch != UNKNOWN ? epoch : 0, body);
+        rc = losses_report(j->projections.losses, from->source, epoch != UNKNOWN ? epoch : 0, body, lost);
+    if (rc == 0)
+        rc = watch_report(&j->watch, from->source, from->has_stream ? from->epoch : 0, body, lost,
+                          from->now_ms);
     free(body);
     return rc;
 }
@@ -310,11 +317,15 @@ static enum log_kind log_kind_of(const struct event *e)
     return e->kind == KIND_dispatch ? LOG_DISPATCH : e->kind == KIND_report ? LOG_REPORT : LOG_MESSAGE;
 }
 
-static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags)
+static int append_new(struct journal *j, const struct journal_origin *from, struct event *e, int flags,
+                      bool replaces)
 {
-    struct log_row row = {
-        .id = j->store->next_id, .ts_ms = e->ts_ms, .received_ms = from->now_ms, .kind = log_kind_of(e)
-    };
+    struct log_row row = { .id = j->store->next_id,
+                           .ts_ms = e->ts_ms,
+                           .received_ms = from->now_ms,
+                           .kind = log_kind_of(e),
+                           .misdated = flags != 0,
+                           .replaces = replaces };
     int rc = row.kind == LOG_DISPATCH ? append_dispatch(j, from, e, flags, &row)
              : row.kind == LOG_REPORT ? append_report(j, from, e, &row)
                                       : append_message(j, from, e, &row);
@@ -325,7 +336,9 @@ static int append_new(struct journal *j, const struct journal_origin *from, stru
     j->tally.newest_ms = e->ts_ms;
     recent_add(&j->recent, e->id,
                (struct recent_entry){ row.id, row.kind == LOG_DISPATCH && e->num[D_partial] == 1 });
-    return projections_row(&j->projections, &row, e);
+    if ((rc = projections_row(&j->projections, &row, e)) != 0)
+        return rc;
+    return watch_row(&j->watch, &row, e, from->source);
 }
 
 int journal_append(struct journal *j, const struct journal_origin *from, struct event *e,
@@ -341,7 +354,7 @@ int journal_append(struct journal *j, const struct journal_origin *from, struct 
     if (recent_find(&j->recent, e->id, &old) && (rc = meet_again(j, from->now_ms, &old, e, result)) != 0)
         return rc;
     if (*result == EVENT_STORED || *result == EVENT_REPLACED)
-        rc = append_new(j, from, e, flags);
+        rc = append_new(j, from, e, flags, *result == EVENT_REPLACED);
     if (rc == 0)
         count_result(&j->tally, *result);
     return rc;
@@ -371,5 +384,7 @@ int journal_quarantine(struct journal *j, const struct journal_origin *from, con
         fault->event.body.len < QUARANTINE_BYTES_MAX ? fault->event.body.len : QUARANTINE_BYTES_MAX;
     sqlite3_bind_blob(stmt, 8, fault->event.body.at, (int)kept, SQLITE_STATIC);
     j->quarantined++;
-    return store_run(stmt);
+    if ((rc = store_run(stmt)) != 0)
+        return rc;
+    return watch_quarantine(&j->watch, from->source, fault->fault_count, fault->fault, from->now_ms);
 }

@@ -14,6 +14,7 @@
 #include "recent.h"
 #include "runs.h"
 #include "store.h"
+#include "watch.h"
 
 struct journal_options {
     int64_t past_ms;   /* an event older than this is misdated */
@@ -24,6 +25,7 @@ struct journal_options {
     const struct retention_ages *ages;      /* borrowed; NULL: everything is kept */
     const struct price_list *prices;        /* borrowed; NULL: nothing is priced */
     const struct ledger_options *governing; /* borrowed during journal_init; NULL: defaults */
+    struct watch_options watching;
 };
 
 /* What the transaction under way has done: it becomes true with the commit. */
@@ -41,6 +43,7 @@ struct journal {
     struct runs runs;
     struct pricer pricer;
     struct projections projections;
+    struct watch watch;
     sqlite3_stmt *read_usage, *read_row, *set_state, *is_coarser, *trim_quarantine;
     int64_t quarantined; /* rows in the quarantine */
 };

@@ -93,22 +93,25 @@ int ledger_init(struct ledger *l, struct store *store, const struct ledger_optio
                           .options = *options,
                           .next_change_ms = INT64_MAX,
                           .next_expiry_ms = INT64_MAX,
+                          .next_pause_ms = INT64_MAX,
                           .version = (uint64_t)wall_ms() << 16 };
     if ((l->sql = calloc(1, sizeof *l->sql)) == NULL ||
         (l->subjects = calloc(1, sizeof *l->subjects)) == NULL)
         return -SQLITE_NOMEM;
     if ((rc = accounts_init(&l->accounts, load_account, l)) != 0 || (rc = ledger_match_init(l)) != 0 ||
         (rc = prepare(l)) != 0 || (rc = alerts_init(&l->alerts, store)) != 0 ||
-        (rc = booked_init(&l->booked, store->db)) != 0 ||
+        (rc = ledger_prepare_pauses(l)) != 0 || (rc = booked_init(&l->booked, store->db)) != 0 ||
         (rc = subject_reader_open(l->subjects, store->db)) != 0)
         return rc;
-    return ledger_prepare_reservations(l);
+    rc = ledger_forecast_prepare(l);
+    return rc != 0 ? rc : ledger_prepare_reservations(l);
 }
 
 void ledger_fini(struct ledger *l)
 {
     accounts_fini(&l->accounts);
     ledger_free_budgets(l);
+    ledger_free_pauses(l);
     if (l->subjects != NULL)
         subject_reader_close(l->subjects);
     free(l->subjects);
@@ -143,7 +146,16 @@ struct posting {
     struct worth worth;
     int64_t post_ms;
     int sign;
+    bool pace_only; /* it has been counted: see ledger_recall_row */
 };
+
+/* What comes for a window that is over says nothing of the pace of now. Before the accounts run, it is
+ * ledger_recall_row that says it. */
+static void pace(const struct ledger *l, struct account *c, const struct posting *p, int64_t amount)
+{
+    if (p->post_ms >= c->first_ms && (l->running || p->pace_only))
+        burn_add(&c->burn, p->post_ms < l->now_ms ? p->post_ms : l->now_ms, p->sign * amount);
+}
 
 static int post_to(struct ledger *l, const struct reach *r, const struct posting *p)
 {
@@ -151,6 +163,9 @@ static int post_to(struct ledger *l, const struct reach *r, const struct posting
     const struct ledger_budget *b = r->budget;
 
     if (p->post_ms < b->counts_from_ms)
+        return 0;
+    pace(l, c, p, p->worth.amount[b->def->unit]);
+    if (p->pace_only)
         return 0;
     if (!accounts_post(&l->accounts, r->account, p->post_ms, p->sign * p->worth.amount[b->def->unit], p->sign,
                        p->sign * p->worth.unknown[b->def->unit]))
@@ -186,20 +201,19 @@ static bool post_remembered(struct ledger *l, const struct log_row *row, const s
 }
 
 /* e: the event as it came, or NULL: its names are read from the dictionaries. */
-static int post(struct ledger *l, const struct log_row *row, const struct event *e, int64_t post_ms, int sign)
+static int post(struct ledger *l, const struct log_row *row, const struct event *e, struct posting *p)
 {
-    struct posting p = { .post_ms = post_ms, .sign = sign };
     struct subject who;
     int rc = 0;
 
-    worth_of(row, &p.worth);
-    if (post_remembered(l, row, &p, &rc))
+    worth_of(row, &p->worth);
+    if (post_remembered(l, row, p, &rc))
         return rc;
     if (e != NULL)
         subject_of_event(e, &who);
     else if ((rc = subject_reader_get(l->subjects, row->dims, row->session, &who)) != 0)
         return rc;
-    return post_all(l, row, &who, &p);
+    return post_all(l, row, &who, p);
 }
 
 static bool is_worth(const struct log_row *row)
@@ -219,43 +233,53 @@ static int time_of(struct ledger *l, const struct log_row *row, const struct eve
 }
 
 /* A row that is in the log already: what budgets count of it. */
-static int post_again(struct ledger *l, const struct log_row *row, int64_t post_ms, int sign)
+static int post_again(struct ledger *l, const struct log_row *row, struct posting *p)
 {
     int64_t num[DISPATCH_NUMS];
     struct log_row counted;
     int rc = booked_row(&l->booked, row, num, &counted);
 
-    return rc < 0 ? rc : post(l, &counted, NULL, post_ms, sign);
+    return rc < 0 ? rc : post(l, &counted, NULL, p);
 }
 
 int ledger_row(struct ledger *l, const struct log_row *row, const struct event *e)
 {
-    int64_t post_ms;
+    struct posting p = { .sign = 1 };
 
     if (row->id <= l->watermark)
         return 0;
     l->newest = row->id;
     l->pending++;
-    int rc = time_of(l, row, e, &post_ms);
+    int rc = time_of(l, row, e, &p.post_ms);
     if (rc != 0 || l->budget_count == 0 || !is_worth(row))
         return rc;
     if (e == NULL)
-        return post_again(l, row, post_ms, 1);
+        return post_again(l, row, &p);
     if (l->hints != NULL)
         ledger_hint(l, e, row);
-    return post(l, row, e, post_ms, 1);
+    return post(l, row, e, &p);
+}
+
+int ledger_recall_row(struct ledger *l, const struct log_row *row)
+{
+    struct posting p = { .sign = 1, .pace_only = true };
+
+    if (!is_worth(row))
+        return 0;
+    int rc = time_of(l, row, NULL, &p.post_ms);
+    return rc != 0 ? rc : post_again(l, row, &p);
 }
 
 static int repost(struct ledger *l, const struct log_row *row, int sign)
 {
-    int64_t post_ms;
+    struct posting p = { .sign = sign };
 
     if (!is_worth(row) || l->budget_count == 0)
         return 0;
     l->pending++;
     l->owes |= row->id <= l->watermark;
-    int rc = time_of(l, row, NULL, &post_ms);
-    return rc != 0 ? rc : post_again(l, row, post_ms, sign);
+    int rc = time_of(l, row, NULL, &p.post_ms);
+    return rc != 0 ? rc : post_again(l, row, &p);
 }
 
 int ledger_retract(struct ledger *l, const struct log_row *row)
@@ -380,25 +404,40 @@ static bool has_jumped(int64_t before_ms, int64_t now_ms)
     return now_ms < before_ms - STEP_BACK_MS || now_ms > before_ms + STEP_AHEAD_MS;
 }
 
+/* What time alone has changed. */
+static int look_again(struct ledger *l, bool jumped)
+{
+    int rc = jumped || raise_ends(l, l->now_ms) ? ledger_reload(l) : look_at_hot(l);
+
+    plan_change(l);
+    l->changed = true; /* what was told of opening times may not hold any more */
+    return rc;
+}
+
 int ledger_tick(struct ledger *l, int64_t now_ms)
 {
     bool back = now_ms < l->now_ms, jumped = has_jumped(l->now_ms, now_ms);
     int rc = 0;
 
     l->now_ms = now_ms;
+    l->foresight.recalled &= !jumped;
     if (now_ms >= l->next_expiry_ms && (rc = ledger_expire(l)) != 0)
         return rc;
-    if (!back && !jumped && now_ms < l->next_change_ms)
-        return 0;
-    rc = jumped || raise_ends(l, now_ms) ? ledger_reload(l) : look_at_hot(l);
-    plan_change(l);
-    l->changed = true; /* what was told of opening times may not hold any more */
-    return rc;
+    if (now_ms >= l->next_pause_ms && (rc = ledger_end_pauses(l)) != 0)
+        return rc;
+    if (back || jumped || now_ms >= l->next_change_ms)
+        rc = look_again(l, jumped);
+    return rc != 0 ? rc : ledger_forecast_tick(l);
 }
 
 int64_t ledger_due_ms(const struct ledger *l)
 {
-    return l->next_expiry_ms < l->next_change_ms ? l->next_expiry_ms : l->next_change_ms;
+    const int64_t due_ms[] = { l->next_change_ms, l->next_pause_ms, ledger_forecast_due_ms(l) };
+    int64_t first_ms = l->next_expiry_ms;
+
+    for (size_t i = 0; i < sizeof due_ms / sizeof *due_ms; i++)
+        first_ms = due_ms[i] < first_ms ? due_ms[i] : first_ms;
+    return first_ms;
 }
 
 /* -------------------------------------------------------------------- start */
@@ -417,6 +456,7 @@ int ledger_restart(struct ledger *l)
 {
     int rc;
 
+    accounts_keep_burns(&l->accounts);
     accounts_clear(&l->accounts);
     ledger_match_forget(l);
     l->owes = false;
@@ -437,6 +477,7 @@ int ledger_start(struct ledger *l, int64_t now_ms)
     l->pending = 0;
     memset(&l->tally, 0, sizeof l->tally);
     l->running = false;
+    l->foresight.recalled = false;
     if (rc == 0)
         rc = booked_recover(&l->booked);
     return rc != 0 ? rc : ledger_restart(l);

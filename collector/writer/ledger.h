@@ -36,12 +36,20 @@ struct ledger_options {
     const char *zone;                         /* of budgets that name none; borrowed */
 };
 
-/* A block that an operator has put on somebody. */
+/* Who may not call, or not without waiting: see ledger_pauses.h. */
 struct pause {
     int64_t id;
+    int64_t until_ms; /* WINDOW_NEVER: until it is resumed */
+    int64_t delay_ms; /* before each call; 0: it blocks */
+    int64_t alert;    /* UNKNOWN: none */
     uint8_t field;
     char *value, *reason; /* owned */
+    char *rule;           /* owned: the runaway rule that made it; NULL: a person did */
 };
+
+/* A pause is over, in the transaction in which it ends: its time has come, or (resumed) a person said so.
+ * p: until it returns. */
+typedef void ledger_pause_over(void *arg, const struct pause *p, bool resumed);
 
 /* A rule of a policy, and whether it only records. */
 struct ledger_rule {
@@ -50,6 +58,18 @@ struct ledger_rule {
 };
 
 struct ledger_match;
+struct order;
+
+/* An admission has been denied. 0 or a negative SQLite code. */
+typedef int ledger_denied(void *arg, const struct order *o, int64_t now_ms);
+
+/* ledger_forecast.c: accounts are looked at one after the other, again and again. */
+struct ledger_foresight {
+    bool recalled;                   /* the paces are those of the last hour of the log */
+    int64_t began_ms, due_ms;        /* of the round; when a look is due */
+    uint32_t at, saved;              /* the account that is next; curves written in this slice */
+    sqlite3_stmt *load, *save, *sum; /* the store's */
+};
 
 struct ledger {
     struct store *store; /* borrowed */
@@ -67,8 +87,13 @@ struct ledger {
     size_t policy_count;
     struct ledger_rule *rules; /* owned */
     size_t rule_count;
-    struct pause *pauses; /* owned */
+    struct pause *pauses; /* owned; the hardest first */
     size_t pause_count;
+    int64_t next_pause_ms; /* when the first of them ends; INT64_MAX */
+    struct {
+        ledger_pause_over *call; /* NULL: nobody wants to know */
+        void *arg;
+    } pause_over;                 /* set by the writer after ledger_init */
     struct ledger_match *matches; /* owned: accounts by combination */
     int64_t next_change_ms; /* when an account that does not allow, or a raise, is to be looked at again */
     int64_t reservations_open, reservations_known, next_expiry_ms;
@@ -78,7 +103,10 @@ struct ledger {
     struct booked booked;
     struct alerts alerts;            /* for all who raise them */
     struct subject_reader *subjects; /* owned */
+    ledger_denied *denied;           /* NULL: nobody is told */
+    void *denied_arg;                /* borrowed */
     uint64_t version;                /* of the board */
+    struct ledger_foresight foresight;
     struct {
         int64_t admitted, denied, settled, expired, alerts, overruns;
     } tally; /* since the last look */
@@ -91,7 +119,7 @@ void ledger_fini(struct ledger *l);
  * transaction: it makes its own where something is to be ended. */
 int ledger_start(struct ledger *l, int64_t now_ms);
 
-/* A transaction begins at this time: windows that are over end, reservations expire. */
+/* A transaction begins at this time: windows and pauses that are over end, reservations expire. */
 int ledger_tick(struct ledger *l, int64_t now_ms);
 
 /* A row that has just been written. e NULL: it is read again. */

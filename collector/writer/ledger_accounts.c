@@ -40,8 +40,10 @@ static void account_forget(struct account *c)
 {
     free(c->key);
     free(c->piece);
+    free(c->curve);
     c->key = NULL;
     c->piece = NULL;
+    c->curve = NULL;
     c->budget = NULL;
     c->generation++;
 }
@@ -68,7 +70,92 @@ void accounts_fini(struct accounts *a)
     free(a->deltas);
     free(a->dirty);
     free(a->hot);
+    free(a->kept);
     *a = (struct accounts){ .free_list = ACCOUNT_NONE };
+}
+
+/* -------------------------------------------------------------------- paces */
+
+static int by_hash(const void *a, const void *b)
+{
+    uint64_t x = ((const struct kept_burn *)a)->hash, y = ((const struct kept_burn *)b)->hash;
+
+    return x < y ? -1 : x > y;
+}
+
+/* It is not kept: who is made later may be its account, and then it is not known what came before. */
+static void lose_burn(struct accounts *a, const struct burn *b)
+{
+    int64_t until_ms = b->second == INT64_MIN ? INT64_MIN : (b->second + 1) * 1000;
+
+    if (until_ms > a->seen_ms)
+        a->seen_ms = until_ms;
+}
+
+/* One that is to be kept, if there is room. */
+static void keep_burn(struct accounts *a, struct kept_burn *kept, uint32_t *n, uint64_t hash,
+                      const struct burn *b)
+{
+    if (kept != NULL && *n < ACCOUNTS_MAX)
+        kept[(*n)++] = (struct kept_burn){ .hash = hash, .burn = *b };
+    else
+        lose_burn(a, b);
+}
+
+/* Those of before that nobody has taken stay. */
+void accounts_keep_burns(struct accounts *a)
+{
+    uint32_t n = 0, most = a->used + a->kept_count < ACCOUNTS_MAX ? a->used + a->kept_count : ACCOUNTS_MAX;
+    struct kept_burn *kept = malloc((most + 1) * sizeof *kept);
+
+    for (uint32_t i = 0; i < a->used; i++)
+        if (a->all[i].budget != NULL)
+            keep_burn(a, kept, &n, a->all[i].hash, &a->all[i].burn);
+    for (uint32_t i = 0; i < a->kept_count; i++)
+        if (!a->kept[i].taken)
+            keep_burn(a, kept, &n, a->kept[i].hash, &a->kept[i].burn);
+    if (kept != NULL)
+        qsort(kept, n, sizeof *kept, by_hash);
+    free(a->kept);
+    a->kept = kept;
+    a->kept_count = n;
+}
+
+/* Nothing yet; a session's begins with it. */
+static void begin_burn(const struct accounts *a, struct account *c)
+{
+    const struct ledger_budget *b = c->budget;
+    int64_t since_ms = a->seen_ms;
+
+    since_ms = b->counts_from_ms > since_ms ? b->counts_from_ms : since_ms;
+    since_ms = b->since_ms > since_ms ? b->since_ms : since_ms;
+    burn_begin(&c->burn, b->def->window.kind == WINDOW_SESSION ? BURN_FIRST : since_ms);
+}
+
+void accounts_forget_burns(struct accounts *a, int64_t seen_ms)
+{
+    free(a->kept);
+    a->kept = NULL;
+    a->kept_count = 0;
+    a->seen_ms = seen_ms;
+    for (uint32_t i = 0; i < a->used; i++)
+        if (a->all[i].budget != NULL)
+            begin_burn(a, &a->all[i]);
+}
+
+/* That of an account which is made: what is kept of it, or nothing yet. */
+static void give_burn(struct accounts *a, struct account *c)
+{
+    struct kept_burn key = { .hash = c->hash };
+    struct kept_burn *k =
+        a->kept_count > 0 ? bsearch(&key, a->kept, a->kept_count, sizeof *a->kept, by_hash) : NULL;
+
+    if (k == NULL || k->taken) { /* taken: it has made room since */
+        begin_burn(a, c);
+        return;
+    }
+    c->burn = k->burn;
+    k->taken = true;
 }
 
 /* ------------------------------------------------------------------ finding */
@@ -146,6 +233,7 @@ static uint32_t take_place(struct accounts *a)
         a->hand = a->hand + 1 < a->used ? a->hand + 1 : 0;
         if (is_evictable(a, &a->all[place])) {
             unlink_account(a, place);
+            lose_burn(a, &a->all[place].burn);
             cool(a, &a->all[place]);
             account_forget(&a->all[place]);
             return place;
@@ -188,7 +276,9 @@ static int make(struct accounts *a, const struct ledger_budget *b, struct slice 
                            .generation = c->generation,
                            .first_ms = INT64_MAX,
                            .ahead_ms = INT64_MIN,
-                           .mark = INT64_MIN };
+                           .mark = INT64_MIN,
+                           .foretold_ms = INT64_MIN };
+    give_burn(a, c);
     c->next = *bucket_of(a, hash);
     *bucket_of(a, hash) = place + 1;
     *out = place;

@@ -10,11 +10,14 @@
  *
  * Bounded: `most` in memory, ACCOUNTS_MAX unless somebody says less. One that owes nothing to the file and
  * whose state is to allow makes room; one that does not allow only where these are more than a quarter
- * (sessions over their limits stay so for ever). It is read again when it is next needed.
+ * (sessions over their limits stay so for ever). It is read again when it is next needed; its pace
+ * is then known from that time on only, as is that of any account which is first seen after one made room.
  */
 #ifndef COLLECTOR_LEDGER_ACCOUNTS_H
 #define COLLECTOR_LEDGER_ACCOUNTS_H
 
+#include "../govern/burn.h"
+#include "../govern/curve.h"
 #include "../govern/verdict.h"
 
 #define ACCOUNTS_MAX 65536
@@ -73,6 +76,16 @@ struct account {
     bool overrun; /* it has been told that it is over its limit */
 
     enum action state;
+    struct burn burn;    /* its pace; the ledger's to add to */
+    struct curve *curve; /* owned; of its windows, see ledger_forecast.c; NULL: not yet */
+    int64_t foretold_ms; /* that it will pass its limit has been told in the window that began then */
+};
+
+/* A pace whose account is out of memory for a moment. */
+struct kept_burn {
+    uint64_t hash; /* of the account */
+    struct burn burn;
+    bool taken;
 };
 
 /* Reads what is in the file of an account from first_ms to last_ms and gives each cell to accounts_loaded. 0
@@ -92,11 +105,19 @@ struct accounts {
     uint32_t *hot, hot_used, hot_room;       /* owned: accounts that do not allow */
     accounts_load *load;                     /* NULL: there is no file */
     void *load_arg;
+    int64_t seen_ms;        /* from then on every call came to its account: a new one's pace is known since */
+    struct kept_burn *kept; /* owned; by hash */
+    uint32_t kept_count;
 };
 
 int accounts_init(struct accounts *a, accounts_load *load, void *load_arg);
 void accounts_fini(struct accounts *a);
 void accounts_clear(struct accounts *a); /* all of them; deltas are forgotten */
+
+/* Before a clear: their paces are kept until they are made again, as far as there is memory. */
+void accounts_keep_burns(struct accounts *a);
+/* All paces begin anew: what comes from seen_ms on is going to be in them. */
+void accounts_forget_burns(struct accounts *a, int64_t seen_ms);
 
 /* The account, made and loaded if need be; its running window is that of now_ms. 0 or a negative SQLite code;
  * *out is a place in all. */

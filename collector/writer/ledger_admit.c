@@ -223,6 +223,12 @@ static int answer_again(struct order *o, const struct reservation *f)
     return 0;
 }
 
+static int tell_denied(struct ledger *l, const struct order *o)
+{
+    l->tally.denied++;
+    return l->denied != NULL ? l->denied(l->denied_arg, o, l->now_ms) : 0;
+}
+
 int ledger_admit(struct ledger *l, struct order *o)
 {
     struct reach reach[LEDGER_REACH_MAX];
@@ -251,13 +257,10 @@ int ledger_admit(struct ledger *l, struct order *o)
     estimate(l, o, &e);
     if (o->verdict.action == ACTION_BLOCK) {
         o->status = ORDER_DENIED;
-        l->tally.denied++;
-        return 0;
+        return tell_denied(l, o);
     }
-    if (!has_room(l, reach, count, &e, o)) {
-        l->tally.denied++;
-        return 0;
-    }
+    if (!has_room(l, reach, count, &e, o))
+        return tell_denied(l, o);
     struct verdict softer;
     ledger_judge(l, &o->who, reach, count, &softer); /* before this call is in it */
     o->verdict = softer.action == ACTION_BLOCK ? o->verdict : softer;

@@ -10,17 +10,6 @@
 
 /* -------------------------------------------------------------------- loading */
 
-static void free_pauses(struct ledger *l)
-{
-    for (size_t i = 0; i < l->pause_count; i++) {
-        free(l->pauses[i].value);
-        free(l->pauses[i].reason);
-    }
-    free(l->pauses);
-    l->pauses = NULL;
-    l->pause_count = 0;
-}
-
 static void free_rules(struct ledger *l)
 {
     for (size_t i = 0; i < l->rule_count; i++)
@@ -43,7 +32,6 @@ static void drop_budgets(struct ledger *l)
 void ledger_free_budgets(struct ledger *l)
 {
     drop_budgets(l);
-    free_pauses(l);
     free_rules(l);
 }
 
@@ -123,37 +111,6 @@ int ledger_load_budgets(struct ledger *l)
         if (l->budgets[i]->needs_session)
             l->by_session[l->session_budgets++] = l->budgets[i];
     return load_raises(l);
-}
-
-int ledger_load_pauses(struct ledger *l)
-{
-    sqlite3_stmt *stmt;
-    int rc = -sqlite3_prepare_v2(
-        l->store->db, "SELECT id, field, value, reason FROM pause WHERE ended_ms IS NULL", -1, &stmt, NULL);
-
-    if (rc != 0)
-        return rc;
-    free_pauses(l);
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct pause *more = realloc(l->pauses, (l->pause_count + 1) * sizeof *more);
-        const char *field = (const char *)sqlite3_column_text(stmt, 1);
-        if (more == NULL)
-            break;
-        l->pauses = more;
-        more[l->pause_count++] =
-            (struct pause){ .id = sqlite3_column_int64(stmt, 0),
-                            .field = (uint8_t)subject_field_code(field, strlen(field)),
-                            .value = strdup((const char *)sqlite3_column_text(stmt, 2)),
-                            .reason = strdup((const char *)sqlite3_column_text(stmt, 3)) };
-    }
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_DONE ? 0 : rc == SQLITE_ROW ? -SQLITE_NOMEM : -rc;
-}
-
-int ledger_reload_pauses(struct ledger *l)
-{
-    l->changed = true;
-    return ledger_load_pauses(l);
 }
 
 /* ------------------------------------------------------------------ what is hot */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger_budgets.h: budgets, raises and pauses come and go. Owner: the writer, inside a transaction; after a
+ * ledger_budgets.h: budgets and raises come and go. Owner: the writer, inside a transaction; after a
  * change ledger_reload is due. Functions return 0 or a negative SQLite code.
  */
 #ifndef COLLECTOR_LEDGER_BUDGETS_H
@@ -22,7 +22,9 @@ struct ledger_file {
     size_t budget_count;
     struct policy **policies;
     size_t policy_count;
-    const struct price_list *prices; /* borrowed as the policies are */
+    const struct price_list *prices;     /* borrowed as the policies are */
+    struct runaway_rule *const *runaway; /* borrowed likewise; for runaways.h */
+    size_t runaway_count;
 };
 int ledger_put_file(struct ledger *l, const struct ledger_file *file);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "../govern/duration.h"
 #include "../govern/line.h"
 #include "ledger_cells.h"
 #include "ledger_limits.h"
 #include "ledger_work.h"
+
+#define MINUTE_MS 60000
 
 /* ------------------------------------------------------------------- limits */
 
@@ -107,10 +110,12 @@ void ledger_verdict(const struct ledger *l, const struct account *c, struct verd
     verdict_budget_text(out, def, key, c->total.held[HELD_RESERVED]);
 }
 
-static bool is_paused(const struct pause *p, const struct subject *who)
+static bool is_paused(const struct ledger *l, const struct pause *p, const struct subject *who)
 {
     struct slice text = who->text[p->field];
 
+    if (p->until_ms <= l->now_ms)
+        return false;
     if (p->field == SUBJECT_root_session_id && text.at == NULL)
         text = who->text[SUBJECT_session_id];
     return text.at != NULL && text.len == strlen(p->value) && memcmp(text.at, p->value, text.len) == 0;
@@ -118,15 +123,31 @@ static bool is_paused(const struct pause *p, const struct subject *who)
 
 void ledger_pause_verdict(const struct pause *p, struct verdict *out)
 {
-    *out = (struct verdict){ .action = ACTION_BLOCK,
+    char wait[DURATION_TEXT_MAX] = "", until[VERDICT_TIME_TEXT] = "";
+    bool ends = p->until_ms != WINDOW_NEVER, delays = p->delay_ms > 0;
+
+    *out = (struct verdict){ .action = delays ? ACTION_DELAY : ACTION_BLOCK,
                              .kind = VERDICT_PAUSE,
                              .name = "pause",
+                             .delay_ms = p->delay_ms,
                              .spent = UNKNOWN,
                              .limit = UNKNOWN,
-                             .opens_ms = WINDOW_NEVER };
+                             .opens_ms = p->until_ms };
+    if (delays)
+        duration_text(p->delay_ms, wait);
+    if (ends) /* never earlier than it is */
+        verdict_time_text((p->until_ms + MINUTE_MS - 1) / MINUTE_MS * MINUTE_MS, NULL, until);
     struct line text = line_of(out->text, sizeof out->text);
-    const char *words[] = { subject_field_name(p->field),     " ",      p->value, " is paused",
-                            p->reason[0] != '\0' ? ": " : "", p->reason };
+    const char *words[] = { subject_field_name(p->field),
+                            " ",
+                            p->value,
+                            delays ? " has to wait " : " is paused",
+                            wait,
+                            delays ? " before each call" : "",
+                            ends ? " until " : "",
+                            until,
+                            p->reason[0] != '\0' ? ": " : "",
+                            p->reason };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         line_text(&text, words[i]);
 }
@@ -147,11 +168,9 @@ void ledger_rule_verdict(const struct rule *r, struct verdict *out)
 void ledger_judge_rules(const struct ledger *l, const struct subject *who, bool shadow, struct verdict *out)
 {
     *out = (struct verdict){ .spent = UNKNOWN, .limit = UNKNOWN, .opens_ms = WINDOW_NEVER };
-    for (size_t i = 0; !shadow && i < l->pause_count; i++)
-        if (is_paused(&l->pauses[i], who)) {
-            ledger_pause_verdict(&l->pauses[i], out);
-            return;
-        }
+    for (size_t i = 0; !shadow && i < l->pause_count && out->action == ACTION_ALLOW; i++)
+        if (is_paused(l, &l->pauses[i], who))
+            ledger_pause_verdict(&l->pauses[i], out); /* the hardest stands first */
     for (size_t i = 0; i < l->rule_count; i++) {
         const struct ledger_rule *r = &l->rules[i];
         if (r->shadow == shadow && r->rule.action > out->action && scope_holds(&r->rule.when, who))

@@ -5,6 +5,7 @@
 #ifndef COLLECTOR_LEDGER_WORK_H
 #define COLLECTOR_LEDGER_WORK_H
 
+#include "../govern/forecast.h"
 #include "../govern/order.h"
 #include "ledger.h"
 
@@ -16,6 +17,7 @@ struct ledger_statements {
     sqlite3_stmt *dims, *session;
     sqlite3_stmt *find, *subject, *add, *end, *name, *renew, *add_posting, *postings, *drop_postings,
         *set_kind, *due, *next_due;
+    sqlite3_stmt *put_pause, *end_pause, *trim_pauses, *note;
 };
 
 /* An account that a call counts against. */
@@ -62,13 +64,36 @@ void ledger_judge(const struct ledger *l, const struct subject *who, const struc
 int ledger_tell(struct ledger *l, const struct account *c, enum alert_kind kind, int percent,
                 int64_t allowed);
 
+/* The same of its forecast, once for the window that began at start_ms. */
+int ledger_foretell(struct ledger *l, const struct account *c, int64_t start_ms, int64_t allowed,
+                    const struct forecast *f);
+
 /* {"budget": NAME} and the values of its `per`, by which destinations are chosen; a new reference. */
 json_t *ledger_subject_json(const struct budget *def, const uint8_t *key, size_t len);
+
+/* ledger_forecast.c: a slice of the round in which every account is looked at; after a start, or when the
+ * clock was set, the paces are read from the log first. */
+int ledger_forecast_prepare(struct ledger *l);
+int ledger_forecast_tick(struct ledger *l);
+int64_t ledger_forecast_due_ms(const struct ledger *l);
+/* What is to be said of an account that has been rolled to l->now_ms. */
+void ledger_forecast(const struct ledger *l, const struct account *c, struct forecast *out);
+
+/* ledger.c: a row of the log in the paces of its accounts, and nowhere else. */
+int ledger_recall_row(struct ledger *l, const struct log_row *row);
 
 /* ledger_early.c: the event of this reservation has come, and there is no such reservation. */
 int ledger_note_early(struct ledger *l, const char *id, size_t len);
 bool ledger_came_early(const struct ledger *l, const char *id);
 int ledger_load_early(struct ledger *l);
+
+/* ledger_pauses.c: pauses as they stand in the file; those whose end has come. */
+int ledger_prepare_pauses(struct ledger *l);
+int ledger_load_pauses(struct ledger *l);
+int ledger_end_pauses(struct ledger *l);
+void ledger_free_pauses(struct ledger *l);
+/* An audit row; takes detail. */
+int ledger_note(struct ledger *l, const char *author, const char *what, json_t *detail);
 
 /* ledger_admit.c */
 int ledger_admit(struct ledger *l, struct order *o);
@@ -110,10 +135,8 @@ const struct ledger_budget *ledger_budget_of(struct ledger_budget *const *all, s
 int ledger_budgets_read(sqlite3 *db, const char *zone, bool only_uncounted, struct ledger_budget ***out,
                         size_t *count);
 
-/* ledger_budgets.c: budgets, pauses, raises as they stand in the file. */
+/* ledger_budgets.c: budgets, raises as they stand in the file. */
 int ledger_load_budgets(struct ledger *l);
-int ledger_load_pauses(struct ledger *l);
-int ledger_reload_pauses(struct ledger *l); /* and publishers are told */
 void ledger_free_budgets(struct ledger *l);
 int ledger_find_hot(struct ledger *l);
 /* All in memory again, after a change of any of them: inside a transaction. */

@@ -27,6 +27,9 @@ struct log_row {
     int64_t id, ts_ms, received_ms;
     enum log_kind kind;
     bool counts;        /* a dispatch that is summed: state & 7 = 0 */
+    bool misdated;      /* its time was out of range: it is that of its arrival. As the next only of a row
+                           that has just been written */
+    bool replaces;      /* it is the final record of a partial one that was there */
     uint8_t status;     /* of a dispatch; 0: unknown */
     uint32_t dims;      /* the combination; 0: none (a report) */
     uint32_t rollup;    /* the combination it is summed under */

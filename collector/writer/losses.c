@@ -13,8 +13,8 @@
 
 #include "../../schema/event_id.h"
 
-#define REASON_OTHER 5
-#define REASONS      6
+#define REASONS      LOSSES_REASONS
+#define REASON_OTHER (REASONS - 1)
 #define NAME_SIZE    256
 
 static const char *const reason_names[REASONS] = {
@@ -42,6 +42,11 @@ struct losses {
     char source_name[LOSSES_SOURCES + 1][NAME_SIZE];
     _Atomic int64_t shown[LOSSES_SOURCES + 1][REASONS];
 };
+
+const char *losses_reason_name(int reason)
+{
+    return reason_names[reason];
+}
 
 /* ----------------------------------------------------------------- reading */
 
@@ -137,13 +142,14 @@ static int source_find(struct losses *l, uint32_t source, uint32_t *place)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -rc;
 }
 
-int losses_report(struct losses *l, uint32_t source, int64_t epoch, const char *json)
+int losses_report(struct losses *l, uint32_t source, int64_t epoch, const char *json, int64_t more[REASONS])
 {
     uint64_t key = key_of(source, epoch);
     int64_t lost[REASONS];
     uint32_t place;
     int rc;
 
+    memset(more, 0, REASONS * sizeof *more);
     if (!dropped_read(json, lost))
         return 0;
     if ((rc = source_find(l, source, &place)) != 0)
@@ -154,7 +160,8 @@ int losses_report(struct losses *l, uint32_t source, int64_t epoch, const char *
     e->met = ++l->live.met;
     for (int i = 0; i < REASONS; i++) {
         if (lost[i] > e->lost[i])
-            l->live.lost[place][i] += lost[i] - e->lost[i];
+            more[i] = lost[i] - e->lost[i];
+        l->live.lost[place][i] += more[i];
         e->lost[i] = lost[i];
     }
     l->dirty = true;

@@ -19,15 +19,21 @@
 #define LOSSES_EPOCHS  1024
 #define LOSSES_LOOK    4096 /* newest reports that the start looks at */
 
+#define LOSSES_REASONS 6 /* full, evicted, too_big, damaged, refused, other */
+
 struct losses;
+
+/* Static. */
+const char *losses_reason_name(int reason);
 
 /* Reads where each recent epoch stands. 0 or a negative SQLite code; on success *out is owned. */
 int losses_open(struct store *store, struct losses **out);
 void losses_close(struct losses *l); /* NULL is fine; nobody may call losses_emit any more */
 
-/* A report that was just written. json: the stored body, an object; epoch 0: it came without one.
- * 0 or a negative SQLite code. */
-int losses_report(struct losses *l, uint32_t source, int64_t epoch, const char *json);
+/* A report that was just written. json: the stored body, an object; epoch 0: it came without one. more: what
+ * has been lost since the one before, by reason. 0 or a negative SQLite code. */
+int losses_report(struct losses *l, uint32_t source, int64_t epoch, const char *json,
+                  int64_t more[LOSSES_REASONS]);
 
 void losses_commit(struct losses *l);
 void losses_rollback(struct losses *l);

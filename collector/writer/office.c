@@ -28,6 +28,8 @@ static const struct {
     { "pauses", office_pauses },
     { "resume", office_resume },
     { "audit", office_audit },
+    { "ack", office_ack },
+    { "forecast", office_forecast },
 };
 
 /* ------------------------------------------------------------------ answering */
@@ -191,15 +193,8 @@ int office_rows(struct office_desk *d, json_t *list, const char *sql, const char
 int office_note(struct office_desk *d, const char *what, json_t *detail)
 {
     const char *author = office_text(d, "author");
-    char *text = json_dumps(detail, JSON_COMPACT);
-    int rc = text == NULL
-                 ? -SQLITE_NOMEM
-                 : office_run(d, NULL, "INSERT INTO audit (ts_ms, author, what, detail) VALUES (?, ?, ?, ?)",
-                              "isss", d->l->now_ms, author != NULL ? author : "", what, text);
 
-    free(text);
-    json_decref(detail);
-    return rc;
+    return ledger_note(d->l, author != NULL ? author : "", what, detail);
 }
 
 /* -------------------------------------------------------------------- serving */

@@ -34,57 +34,60 @@ static json_t *cell_json(struct ledger *l, const struct account *c)
     return o;
 }
 
-/* The keys of a budget's running window, the largest first: from the file, which a flush has just made whole.
- */
-static int add_cells(struct office_desk *d, const struct ledger_budget *b, int64_t most, json_t *cells,
-                     int64_t *accounts)
+/* As of now, with the state that it has now. */
+static int account_now(struct office_desk *d, const struct ledger_budget *b, struct slice key,
+                       const struct account **out)
+{
+    uint32_t account;
+    int rc = accounts_get(&d->l->accounts, b, key, d->l->now_ms, &account);
+
+    if (rc == 0 && account_is_stale(&d->l->accounts.all[account]))
+        rc = ledger_look(d->l, account, d->l->running);
+    if (rc == 0)
+        *out = &d->l->accounts.all[account];
+    return rc;
+}
+
+int office_accounts(struct office_desk *d, const struct ledger_budget *b, int64_t most, office_account *each,
+                    void *arg, int64_t *count)
 {
     static const char sql[] =
         "SELECT key, total(amount) AS sum, count(*) OVER () FROM"
         " (SELECT key, amount FROM projection_ledger WHERE budget=?1 AND start_ms>=?2"
         "  UNION ALL SELECT key, amount FROM reservation_posting WHERE budget=?1 AND start_ms>=?2)"
         " GROUP BY key ORDER BY sum DESC LIMIT ?3";
+    const struct account *c;
     sqlite3_stmt *stmt;
-    uint32_t account;
+    bool any = false;
     int rc = office_prepare(d, sql, &stmt, "iii", b->id, window_first(&b->def->window, d->l->now_ms), most);
 
     while (rc == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct slice key = { sqlite3_column_blob(stmt, 0), (uint32_t)sqlite3_column_bytes(stmt, 0) };
-        *accounts = sqlite3_column_int64(stmt, 2);
-        rc = accounts_get(&d->l->accounts, b, key, d->l->now_ms, &account);
-        if (rc == 0 && account_is_stale(&d->l->accounts.all[account]))
-            rc = ledger_look(d->l, account, d->l->running);
-        if (rc == 0)
-            json_array_append_new(cells, cell_json(d->l, &d->l->accounts.all[account]));
+        *count = sqlite3_column_int64(stmt, 2);
+        any = true;
+        if ((rc = account_now(d, b, key, &c)) == 0)
+            each(arg, d, c);
     }
     sqlite3_finalize(stmt);
-    return rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
+    rc = rc == SQLITE_DONE ? 0 : rc < 0 ? rc : -rc;
+    if (rc != 0 || any || b->def->pers > 0 || b->def->window.kind == WINDOW_SESSION)
+        return rc;
+    if ((rc = account_now(d, b, (struct slice){ (const uint8_t *)"", 0 }, &c)) == 0)
+        each(arg, d, c);
+    return rc;
 }
 
-/* Without a per there is one account, whether anything has been spent or not. */
-static int add_empty(struct office_desk *d, const struct ledger_budget *b, json_t *cells)
+static void add_cell(void *cells, struct office_desk *d, const struct account *c)
 {
-    uint32_t account;
-    int rc = 0;
-
-    if (b->def->pers > 0 || b->def->window.kind == WINDOW_SESSION || json_array_size(cells) > 0)
-        return 0;
-    rc = accounts_get(&d->l->accounts, b, (struct slice){ (const uint8_t *)"", 0 }, d->l->now_ms, &account);
-    if (rc == 0 && account_is_stale(&d->l->accounts.all[account]))
-        rc = ledger_look(d->l, account, d->l->running);
-    if (rc == 0)
-        json_array_append_new(cells, cell_json(d->l, &d->l->accounts.all[account]));
-    return rc;
+    json_array_append_new(cells, cell_json(d->l, c));
 }
 
 static int budget_show(struct office_desk *d, const struct ledger_budget *b, int64_t most, json_t **out)
 {
     json_t *cells = json_array(), *o = json_object();
     int64_t accounts = 0;
-    int rc = add_cells(d, b, most, cells, &accounts);
+    int rc = office_accounts(d, b, most, add_cell, cells, &accounts);
 
-    if (rc == 0)
-        rc = add_empty(d, b, cells);
     json_object_set_new(o, "name", json_string(b->def->name));
     json_object_set_new(o, "id", json_integer(b->id));
     json_object_set_new(o, "origin", json_string(b->from_file ? "file" : "api"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "ledger_pauses.h"
 #include "office_work.h"
 
 #define FOR_MIN_MS 1000
@@ -108,55 +109,83 @@ int office_end_allowance(struct office_desk *d)
 
 /* --------------------------------------------------------------------- pauses */
 
-/* The field's name, or NULL: it has been refused. */
-static const char *field_of(struct office_desk *d)
+/* The field's code, or -1: it has been refused. */
+static int field_of(struct office_desk *d)
 {
     static const char expected[] =
-        "agent, session, root_session, user, provider, model, lane, surface or channel";
+        "agent, session, root_session, user, provider, model, lane, surface, channel or trigger";
     const char *given = needed(d, "field", expected);
     int code = given != NULL ? subject_field_code(given, strlen(given)) : -1;
 
     if (given != NULL && (code < 0 || code >= SUBJECT_FIELDS)) {
         office_wrong(d, "field", given, expected);
-        return NULL;
+        return -1;
     }
-    return given != NULL ? subject_field_name(code) : NULL;
+    return code;
+}
+
+/* Milliseconds that may be given; false: it has been refused. */
+static bool take_span(struct office_desk *d, const char *name, int64_t least, int64_t most,
+                      const char *expected, int64_t *out)
+{
+    char text[32];
+    int64_t given = office_number(d, name, UNKNOWN);
+
+    if (given == UNKNOWN)
+        return true;
+    if (given >= least && given <= most) {
+        *out = given;
+        return true;
+    }
+    snprintf(text, sizeof text, "%lld", (long long)given);
+    office_wrong(d, name, text, expected);
+    return false;
+}
+
+static int show_pauses(struct office_desk *d, json_t *list, int64_t id, int64_t all, int64_t most)
+{
+    static const char sql[] =
+        "SELECT id, field, value, iif(delay_ms IS NULL, 'block', 'delay') AS action, delay_ms, from_ms,"
+        " until_ms, ended_ms, rule, alert, author, reason FROM pause"
+        " WHERE id = ?1 OR (?1 = 0 AND (?2 OR ended_ms IS NULL)) ORDER BY id DESC LIMIT ?3";
+
+    return office_rows(d, list, sql, "iii", id, all, most);
 }
 
 int office_pause(struct office_desk *d)
 {
-    const char *field = field_of(d);
-    const char *value = field != NULL ? needed(d, "value", "a name of up to 255 bytes") : NULL;
+    int field = field_of(d);
+    const char *value = field >= 0 ? needed(d, "value", "a name of up to 255 bytes") : NULL;
     const char *reason = office_text(d, "reason"), *author = office_text(d, "author");
-    int changes = 0;
+    int64_t for_ms = UNKNOWN, delay_ms = 0, id;
 
-    if (value == NULL)
+    if (value == NULL ||
+        !take_span(d, "for_ms", FOR_MIN_MS, FOR_MAX_MS, "from a second to 366 days", &for_ms) ||
+        !take_span(d, "delay_ms", 1, BUDGET_DELAY_MAX, "from a millisecond to an hour", &delay_ms))
         return 0;
-    int rc = office_run(
-        d, &changes,
-        "INSERT OR IGNORE INTO pause (field, value, from_ms, author, reason) VALUES (?, ?, ?, ?, ?)", "ssiss",
-        field, value, d->l->now_ms, author != NULL ? author : "", reason != NULL ? reason : "");
-    if (rc == 0 && changes > 0)
-        rc = office_note(d, "paused",
-                         json_pack("{s:s, s:s, s:s?}", "field", field, "value", value, "reason", reason));
+    struct pause_new p = { .field = (enum subject_field)field,
+                           .value = value,
+                           .delay_ms = delay_ms,
+                           .until_ms = for_ms == UNKNOWN ? WINDOW_NEVER : d->l->now_ms + for_ms,
+                           .alert = UNKNOWN,
+                           .author = author != NULL ? author : "",
+                           .reason = reason != NULL ? reason : "" };
+    int rc = ledger_pause_put(d->l, &p, &id);
+    if (rc == 0 && id == 0)
+        return office_refuse(d, 409, "there are 4,000 pauses, and there may be no more: resume some");
     json_t *list = json_array();
     if (rc == 0)
-        rc = office_rows(
-            d, list,
-            "SELECT id, field, value, from_ms FROM pause WHERE field=? AND value=? AND ended_ms IS NULL",
-            "ss", field, value);
+        rc = show_pauses(d, list, id, 0, 1);
     d->answer = json_incref(json_array_get(list, 0));
     json_decref(list);
-    return rc != 0 ? rc : ledger_reload_pauses(d->l);
+    return rc;
 }
+_Static_assert(PAUSES_MAX == 4000, "a sentence names it");
 
 int office_pauses(struct office_desk *d)
 {
-    static const char sql[] = "SELECT id, field, value, from_ms, ended_ms, author, reason FROM pause"
-                              " WHERE ?1 OR ended_ms IS NULL ORDER BY id DESC LIMIT ?2";
     json_t *list = json_array();
-    int64_t all = json_is_true(json_object_get(d->request, "all"));
-    int rc = office_rows(d, list, sql, "ii", all, (int64_t)LIST_MAX);
+    int rc = show_pauses(d, list, 0, json_is_true(json_object_get(d->request, "all")), PAUSES_MAX);
 
     d->answer = json_pack("{s:o}", "pauses", list);
     return rc;
@@ -165,23 +194,18 @@ int office_pauses(struct office_desk *d)
 int office_resume(struct office_desk *d)
 {
     int64_t id = office_number(d, "id", 0);
-    const char *field = id == 0 ? field_of(d) : "";
-    const char *value = id != 0 ? "" : field != NULL ? needed(d, "value", "a name of up to 255 bytes") : NULL;
-    int changes = 0;
+    int field = id == 0 ? field_of(d) : 0, ended = 0;
+    const char *value = id != 0 ? "" : field >= 0 ? needed(d, "value", "a name of up to 255 bytes") : NULL;
+    const char *author = office_text(d, "author");
 
     if (value == NULL)
         return 0;
-    int rc = office_run(
-        d, &changes,
-        "UPDATE pause SET ended_ms=?1 WHERE ended_ms IS NULL AND (id=?2 OR (field=?3 AND value=?4))", "iiss",
-        d->l->now_ms, id, field, value);
-    if (rc != 0 || changes == 0)
+    int rc =
+        ledger_pause_resume(d->l, id, (enum subject_field)field, value, author != NULL ? author : "", &ended);
+    if (rc != 0 || ended == 0)
         return rc != 0 ? rc : office_refuse(d, 404, "there is no such pause");
-    d->answer = json_pack("{s:i}", "ended", changes);
-    if ((rc = ledger_reload_pauses(d->l)) != 0)
-        return rc;
-    return office_note(d, "resumed",
-                       json_pack("{s:I, s:s, s:s}", "id", (json_int_t)id, "field", field, "value", value));
+    d->answer = json_pack("{s:i}", "ended", ended);
+    return 0;
 }
 
 /* ---------------------------------------------------------------------- audit */

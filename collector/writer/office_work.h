@@ -22,7 +22,14 @@ typedef int office_op(struct office_desk *d);
 office_op office_budgets, office_put_budget, office_delete_budget, office_policies;
 office_op office_check, office_admit, office_settle, office_renew, office_reservations;
 office_op office_allow, office_allowances, office_end_allowance, office_pause, office_pauses, office_resume,
-    office_audit;
+    office_audit, office_ack, office_forecast;
+
+/* Each account of a budget's running window, the one that has spent most first, `most` at most, as it stands
+ * now; of a budget without per its only one, whether anything has been spent or not. What is in memory must
+ * have been flushed. *count: how many there are, if any. */
+typedef void office_account(void *arg, struct office_desk *d, const struct account *c);
+int office_accounts(struct office_desk *d, const struct ledger_budget *b, int64_t most, office_account *each,
+                    void *arg, int64_t *count);
 
 /* Answers with a problem document; are 0. */
 int office_refuse(struct office_desk *d, int status, const char *detail);

@@ -197,3 +197,10 @@ int pricer_price_again(struct pricer *p, uint32_t dims, int64_t ts_ms, int64_t *
         set(slot, num);
     return rc;
 }
+
+bool pricer_has_price(const struct pricer *p, uint32_t dims)
+{
+    const struct pricer_slot *slot = slot_of(p, dims);
+
+    return p->list == NULL || slot->dims != dims || slot->price != NULL;
+}

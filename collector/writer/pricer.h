@@ -42,4 +42,8 @@ int pricer_price(struct pricer *p, uint32_t dims, struct slice wire, int64_t ts_
 /* The same of a row that is read again: its names are those that stand in dims. */
 int pricer_price_again(struct pricer *p, uint32_t dims, int64_t ts_ms, int64_t *num);
 
+/* Whether a combination that has just been priced has a price; true if that is not remembered, or without a
+ * list. */
+bool pricer_has_price(const struct pricer *p, uint32_t dims);
+
 #endif

@@ -37,7 +37,7 @@ int retention_init(struct retention *r, struct store *store, struct names *names
     if (r->sql == NULL)
         return -SQLITE_NOMEM;
     if ((rc = retention_prepare_log(r)) != 0 || (rc = retention_prepare_rollups(r)) != 0 ||
-        (rc = retention_prepare_ledger(r)) != 0)
+        (rc = retention_prepare_ledger(r)) != 0 || (rc = retention_prepare_alerts(r)) != 0)
         return rc;
     return retention_prepare_sessions(r);
 }
@@ -80,12 +80,23 @@ int retention_drop(struct retention *r, sqlite3_stmt *stmt, int64_t *count, int 
 static const retention_work work[] = { retention_dispatch,    retention_message, retention_report,
                                        retention_quarantine,  retention_minute,  retention_quarter,
                                        retention_day,         retention_session, retention_index,
-                                       retention_reservation, retention_cell };
+                                       retention_reservation, retention_cell,    retention_alert };
 #define WORKS ((int)(sizeof work / sizeof *work))
 
+static bool has_deleted(const struct retention_tally *t)
+{
+    int64_t rows = t->index_rows;
+
+    for (int kind = 0; kind < RETENTION_KINDS; kind++)
+        rows += t->rows[kind];
+    return rows > 0;
+}
+
+/* Works stand behind what gives them something to do. A round that began in their midst and deleted something
+ * may have left something to those that it began with. */
 static int run_slice(struct retention *r, int64_t now_ms, bool *more)
 {
-    int rc = 0, last = r->turn + WORKS;
+    int rc = 0, first = r->turn, last = first + WORKS;
 
     for (int i = r->turn; rc == 0 && i < last; i++) {
         bool has_more = false;
@@ -94,8 +105,12 @@ static int run_slice(struct retention *r, int64_t now_ms, bool *more)
         r->turn = (i + 1) % WORKS;
         if (retention_is_time_up(r) && i + 1 < last) {
             *more = true; /* nobody has looked at the others */
-            break;
+            return rc;
         }
+    }
+    if (first > 0 && has_deleted(&r->tally)) {
+        *more = true;
+        r->turn = 0;
     }
     return rc;
 }

@@ -21,6 +21,8 @@
  *                checkpoint; one that is presumed spent is kept while its window runs. Cells of budgets that
  *                have ended; cells whose window was over longer ago than day rollups are kept:
  *                projection_setting ledger_dropped_before_ms says how far (Unix milliseconds).
+ *   alerts       that have ended or cannot end, and messages that have been told or given up; not one that
+ *                a message under way names, and never the newest.
  */
 #ifndef COLLECTOR_RETENTION_H
 #define COLLECTOR_RETENTION_H

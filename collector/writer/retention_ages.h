@@ -20,6 +20,7 @@ enum retention_kind {
     RETAIN_QUARTER,
     RETAIN_DAY,
     RETAIN_SESSION, /* totals, by the session's latest event */
+    RETAIN_ALERT,   /* alerts that have ended or cannot end, by when they were raised and ended */
     RETENTION_KINDS
 };
 

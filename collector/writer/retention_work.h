@@ -20,6 +20,7 @@ struct retention_statements {
     sqlite3_stmt *first_span, *drop_slices, *drop_span;
     sqlite3_stmt *budgets, *save_checkpoint, *save_cell;
     sqlite3_stmt *old_reservations, *postings, *drop_posting, *drop_booked, *drop_reservation;
+    sqlite3_stmt *unlink_messages, *drop_messages, *unlink_alerts, *drop_alerts;
     sqlite3_stmt *ended_budget, *drop_ended[3], *find_cells, *drop_cells[2];
 };
 
@@ -32,6 +33,7 @@ int retention_prepare_log(struct retention *r);
 int retention_prepare_rollups(struct retention *r);
 int retention_prepare_sessions(struct retention *r);
 int retention_prepare_ledger(struct retention *r);
+int retention_prepare_alerts(struct retention *r);
 void retention_fini_ledger(struct retention *r);
 
 /* One slice's part of one kind of work, inside the slice's transaction; *more (false before) is set if
@@ -48,6 +50,7 @@ int retention_session(struct retention *r, int64_t now_ms, bool *more);
 int retention_index(struct retention *r, int64_t now_ms, bool *more);
 int retention_reservation(struct retention *r, int64_t now_ms, bool *more);
 int retention_cell(struct retention *r, int64_t now_ms, bool *more);
+int retention_alert(struct retention *r, int64_t now_ms, bool *more);
 
 /* Before dispatches are deleted, in the same transaction: looks which budgets are in force; takes what rows
  * are worth to them; puts all that was taken into the checkpoint. */

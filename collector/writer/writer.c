@@ -105,6 +105,8 @@ static int store_batch(struct writer *w, struct batch *b, int64_t now_ms)
     int rc = names_source(&w->journal.names, b->source, now_ms, &from.source);
 
     b->status = BATCH_SETTLED;
+    if (rc == 0)
+        rc = watch_heard(&w->journal.watch, from.source, b->has_stream ? b->epoch : 0, now_ms);
     if (rc != 0 || !b->has_stream)
         return rc != 0 ? rc : store_events(w, &from, b, 0);
     struct stream_key key = { b->epoch, from.source, b->stream };
@@ -252,7 +254,7 @@ static int transact(struct writer *w, bool last)
     int rc = store_begin(&w->store);
 
     if (rc == 0)
-        rc = desk_serve(&w->desk, now_ms);
+        rc = desk_serve(&w->desk, now_ms, last);
     for (size_t i = 0; rc == 0 && i < w->count; i++)
         rc = store_batch(w, w->batches[i], now_ms);
     if (rc == 0)
@@ -283,13 +285,21 @@ static void answer(struct writer *w, bool busy)
     w->count = 0;
 }
 
+static void set_writable(struct writer *w, bool writable)
+{
+    count_set(&w->counters->store_writable, writable);
+    if (w->desk.alerts != NULL)
+        ticker_tick(w->desk.alerts);
+}
+
 /* Rolls back and reads memory again; the store is not writable until proven otherwise. */
 static void fail(struct writer *w, int rc)
 {
     log_error("store_failed", "code=%d text=\"%s\" events_waiting=%zu", -rc, store_error(&w->store),
               queue_weight(w->queue));
     count_add(&w->counters->commit_failures, 1);
-    count_set(&w->counters->store_writable, 0);
+    set_writable(w, false);
+    watch_failed(&w->journal.watch, store_error(&w->store), wall_ms());
     store_rollback(&w->store);
     w->down = true;
     w->retry_ms = w->retry_ms == 0                 ? RETRY_FIRST_MS
@@ -317,8 +327,9 @@ static bool revive(struct writer *w)
         return false;
     }
     w->down = false;
+    watch_revived(&w->journal.watch, wall_ms());
     plan_flush(w);
-    count_set(&w->counters->store_writable, 1);
+    set_writable(w, true);
     log_info("store_writable", "events_waiting=%zu", queue_weight(w->queue));
     return true;
 }
@@ -375,6 +386,7 @@ static void publish_deleted(struct writer *w)
         [RETAIN_QUARTER] = &c->deleted_quarters,
         [RETAIN_DAY] = &c->deleted_days,
         [RETAIN_SESSION] = &c->deleted_sessions,
+        [RETAIN_ALERT] = &c->deleted_alerts,
     };
 
     for (int kind = 0; kind < RETENTION_KINDS; kind++)
@@ -512,7 +524,7 @@ static void *writer_main(void *arg)
         drop_old(w);
         reprice(w);
     }
-    if (!w->down && projections_are_dirty(&w->journal.projections))
+    if (!w->down && (projections_are_dirty(&w->journal.projections) || watch_is_dirty(&w->journal.watch)))
         run_transaction(w, true);
     store_checkpoint(&w->store, true);
     return NULL;
@@ -541,11 +553,10 @@ static int open_all(struct writer *w, const struct writer_options *options, char
         (rc = journal_recover(&w->journal)) != 0 ||
         (rc = repricer_init(&w->repricer, &w->store, &w->journal.pricer, &w->journal.projections)) != 0 ||
         (w->retains &&
-         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0))
+         (rc = retention_init(&w->retention, &w->store, &w->journal.names, options->journal.ages)) != 0) ||
+        (rc = desk_init(&w->desk, options->path,
+                        options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC")) != 0)
         snprintf(error, STORE_ERROR_MAX, "%.200s: %s", options->path, store_error(&w->store));
-    if (rc == 0 && !desk_init(&w->desk, options->path,
-                              options->journal.zone != NULL ? zone_name(options->journal.zone) : "UTC"))
-        return -SQLITE_NOMEM;
     return rc;
 }
 
@@ -568,6 +579,8 @@ int writer_start(const struct writer_options *options, struct queue *queue, stru
                                     .ledger = &w->journal.projections.ledger,
                                     .pricer = &w->journal.pricer,
                                     .repricer = &w->repricer,
+                                    .watch = &w->journal.watch,
+                                    .alerts = options->alerts,
                                     .queue = queue,
                                     .stand = options->stand,
                                     .counters = counters } };

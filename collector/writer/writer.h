@@ -22,6 +22,8 @@ struct writer_options {
     struct journal_options journal;
     int64_t stream_days;       /* a stream that was silent this long is forgotten */
     struct board_stand *stand; /* where verdicts are published; borrowed until writer_stop; NULL: nowhere */
+    struct ticker *alerts; /* ticks when an alert has been committed, and when the store begins or ends not to
+                              be writable; borrowed likewise; NULL: nobody waits */
 };
 
 /* Opens the store and starts the thread; returns when the store is ready. queue, counters and

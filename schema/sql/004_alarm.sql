@@ -12,7 +12,8 @@ CREATE TABLE alert_new (
     ts_ms       INTEGER NOT NULL,
     last_ms     INTEGER NOT NULL,             -- when the reason was last seen
     count       INTEGER NOT NULL,             -- how often
-    ended_ms    INTEGER,                      -- the reason is gone; NULL: it is there, or cannot go
+    until_ms    INTEGER,                      -- of what ends with a window: its end
+    ended_ms    INTEGER,                      -- the reason is gone; NULL: it is there
     title       TEXT    NOT NULL,             -- a sentence
     subject     TEXT    NOT NULL,             -- JSON: whom it is about: {"agent": ..., "budget": ..., ...}
     evidence    TEXT    NOT NULL,             -- JSON: the numbers
@@ -28,8 +29,13 @@ SELECT a.id, a.kind, 'warning', CAST(a.budget || '/' || hex(a.key) || '/' || a.s
 FROM alert a LEFT JOIN budget b ON b.id = a.budget;
 DROP TABLE alert;
 ALTER TABLE alert_new RENAME TO alert;
-CREATE UNIQUE INDEX alert_open ON alert (kind, mark) WHERE ended_ms IS NULL;
+-- What ends with a window is told once in it, whatever clocks do.
+CREATE UNIQUE INDEX alert_open ON alert (kind, mark) WHERE ended_ms IS NULL OR until_ms IS NOT NULL;
+CREATE INDEX alert_until ON alert (until_ms) WHERE ended_ms IS NULL AND until_ms IS NOT NULL;
 CREATE INDEX alert_by_time ON alert (ts_ms);
+-- What people ask for first is little of what a year leaves.
+CREATE INDEX alert_going_on ON alert (ts_ms) WHERE ended_ms IS NULL;
+CREATE INDEX alert_unacked ON alert (ts_ms) WHERE acked_ms IS NULL;
 
 -- Alerts up to here have been given to messages, or were not for it. A destination that is new begins at the
 -- newest alert.
@@ -45,11 +51,13 @@ CREATE TABLE message_out (
     state       INTEGER NOT NULL,             -- 0 gathers, 1 is being told (what is in it stays), 2 told, 3 given up
     made_ms     INTEGER NOT NULL,
     due_ms      INTEGER NOT NULL,             -- not before
-    attempts    INTEGER NOT NULL,
+    began_ms    INTEGER,                      -- when it was frozen, for the first attempt
+    attempts    INTEGER NOT NULL,             -- that have ended
     ended_ms    INTEGER,
     error       TEXT                          -- of the last attempt
 );
 CREATE INDEX message_out_open ON message_out (destination, due_ms) WHERE state < 2;
+CREATE INDEX message_out_begun ON message_out (destination, began_ms);
 
 CREATE TABLE message_alert (
     alert   INTEGER NOT NULL,

@@ -24,6 +24,9 @@ admit    From before tg_admit to its return with a reservation that is on disk, 
          second come in, against one fdatasync of 4 KiB in the same folder beside the same. The turn with the middle p99 counts.
 verdict  From before the tg_dispatch_complete that crosses a limit to the first tg_check in another process that blocks,
          each of 500 times with a fresh agent, against the same; alone, and while 10,000 events a second come in.
+alert    From before the tg_dispatch_complete that crosses a threshold to the whole request at a webhook, each of 200 times
+         with a fresh agent, against one fdatasync of 4 KiB in the same folder and one POST of as many bytes by libcurl to
+         the same receiver; alone, and while 10,000 events a second come in. The turn with the middle p99 counts.
 ingest_budgets  Durable events a second of a lifelike load of 900 agents with 1,000 budgets, of which each call counts in
          seven or eight, against none; in turns, and of each the best turn counts.
 viewers  Ingest at full speed and the slowest view's p99, with 100 readers of /v1/stream who read 4 KiB/s, against without.
@@ -39,6 +42,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 sys.dont_write_bytecode = True
+import alert  # noqa: E402
 import emitters  # noqa: E402
 import govern  # noqa: E402
 import harness  # noqa: E402
@@ -156,6 +160,8 @@ if __name__ == "__main__":
             {"ingest": ingest, "latency": latency, "idle": idle}[which]()
         if which in ("admit", "verdict"):
             {"admit": govern.admit, "verdict": govern.verdict}[which](fdatasync_ms)
+        if which == "alert":
+            alert.alert()
         if which == "ingest_budgets":
             govern.ingest_budgets()
     store.run(sys.argv[1:])

@@ -168,6 +168,7 @@ struct made_call {
     struct made_names names;
     int64_t ts_ms; /* 0: now */
     int64_t prompt, completion, reported;
+    bool partial;
     const char *reservation;
 };
 
@@ -185,6 +186,7 @@ static inline void db_call_in(struct ledger_db *d, const struct made_call *call)
     m.event.num[D_prompt_tokens] = call->prompt;
     m.event.num[D_completion_tokens] = call->completion;
     m.event.num[D_cost_reported_nanousd] = call->reported != 0 ? call->reported : UNKNOWN;
+    m.event.num[D_partial] = call->partial ? 1 : UNKNOWN;
     if (call->reservation != NULL)
         m.event.text[D_reservation_id] =
             (struct slice){ (const uint8_t *)call->reservation, (uint32_t)strlen(call->reservation) };

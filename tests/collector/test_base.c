@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,37 @@ static void a_tick_wakes_whoever_waits(void **state)
     pthread_join(thread, NULL);
 }
 
+static bool rings(struct ticker *t)
+{
+    struct pollfd p = { .fd = ticker_bell(t), .events = POLLIN };
+    return poll(&p, 1, 0) == 1;
+}
+
+static void a_bell_rings_with_each_tick(void **state)
+{
+    struct ticker t = { 0 };
+
+    (void)state;
+    ticker_tick(&t); /* it has none */
+    assert_int_equal(ticker_bell(&t), -1);
+    assert_int_equal(ticker_get_bell(&t), 0);
+    int fd = ticker_bell(&t);
+    assert_int_equal(ticker_get_bell(&t), 0);
+    assert_int_equal(ticker_bell(&t), fd);
+    assert_false(rings(&t));
+    ticker_tick(&t);
+    ticker_tick(&t);
+    assert_true(rings(&t));
+    ticker_hush(&t);
+    assert_false(rings(&t));
+    ticker_ring(&t);
+    assert_true(rings(&t));
+    assert_int_equal(ticker_read(&t), 3);
+    ticker_fini(&t);
+    assert_int_equal(ticker_bell(&t), -1);
+    ticker_fini(&t);
+}
+
 static void an_arena_gives_everything_back(void **state)
 {
     struct arena a = { NULL };
@@ -262,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_refuses_and_keeps_order),
         cmocka_unit_test(many_producers_lose_nothing),
         cmocka_unit_test(a_tick_wakes_whoever_waits),
+        cmocka_unit_test(a_bell_rings_with_each_tick),
         cmocka_unit_test(an_arena_gives_everything_back),
         cmocka_unit_test(a_memo_knows_or_forgets_but_never_lies),
         cmocka_unit_test(the_last_ids_are_always_recognised),

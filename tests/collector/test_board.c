@@ -8,6 +8,7 @@
 
 #include "collector/base/utf8.h"
 #include "collector/ingest/peers.h"
+#include "collector/writer/ledger_pauses.h"
 
 #define START_MS 1795132800000LL /* 2026-11-20 00:00 UTC */
 
@@ -320,6 +321,44 @@ static void test_guards_and_pauses(void **state)
     db_stop(&d);
 }
 
+/* One that delays and ends says so; the harder stands first. */
+static void test_pauses_that_end(void **state)
+{
+    struct asked a = { .value = { [0] = "a" } };
+    struct ledger_db d;
+    struct told t;
+    int64_t id;
+
+    (void)state;
+    db_start(&d, START_MS);
+    struct pause_new slow = { SUBJECT_agent_id, "a", 500, WINDOW_NEVER, NULL, UNKNOWN, "", "" };
+    struct pause_new slower = { SUBJECT_agent_id, "a", 7000, START_MS + 90000, "r", UNKNOWN, "", "" };
+    db_begin(&d);
+    assert_int_equal(ledger_pause_put(db_ledger(&d), &slow, &id), 0);
+    assert_int_equal(ledger_pause_put(db_ledger(&d), &slower, &id), 0);
+    db_commit(&d);
+    d.now_ms += 30000;
+    told(&d, &t);
+    assert_int_equal(t.count, 2);
+    const msgpack_object *e = verdict(&t, false, &a);
+    assert_int_equal(e[ACTION].via.u64, ACTION_DELAY);
+    assert_text(&e[BUDGET], "pause");
+    assert_int_equal(e[DELAY].via.u64, 7000);
+    assert_int_equal(e[OPENS].via.u64, 60000);
+    e = t.entries[1].via.array.ptr;
+    assert_int_equal(e[DELAY].via.u64, 500);
+    assert_int_equal(e[OPENS].type, MSGPACK_OBJECT_NIL);
+    told_end(&t);
+    d.now_ms += 60000;
+    db_begin(&d);
+    db_commit(&d);
+    told(&d, &t);
+    assert_int_equal(t.count, 1);
+    assert_int_equal(verdict(&t, false, &a)[DELAY].via.u64, 500);
+    told_end(&t);
+    db_stop(&d);
+}
+
 static void test_policies(void **state)
 {
     json_t *json =
@@ -390,8 +429,8 @@ static void test_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_accounts), TEST(test_actions),  TEST(test_guards_and_pauses),
-        TEST(test_policies), TEST(test_overflow),
+        TEST(test_accounts),        TEST(test_actions),  TEST(test_guards_and_pauses),
+        TEST(test_pauses_that_end), TEST(test_policies), TEST(test_overflow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

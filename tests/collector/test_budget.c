@@ -216,7 +216,8 @@ static void defaults_are_as_promised(void **state)
     assert_memory_equal(b->alert, ((uint8_t[]){ 50, 80, 100 }), 3);
     assert_true(b->action == ACTION_BLOCK && b->use_model == NULL && b->use_lane == NULL);
     assert_int_equal(b->delay_ms, 0);
-    assert_true(!b->strict && !b->on_error_closed && !b->shadow && b->counts_from == COUNTS_WINDOW);
+    assert_true(!b->strict && !b->on_error_closed && !b->shadow && b->forecast &&
+                b->counts_from == COUNTS_WINDOW);
     budget_free(b);
     budget_free(NULL);
 }
@@ -255,6 +256,8 @@ static void definitions_print_back(void **state)
         { "{" REST("a", "5 usd", "day") ",\"action\":\"delay\",\"delay\":\"90s\"}", { "\"delay\":\"90s\"" } },
         { "{" REST("a", "5 usd", "day") ",\"strict\":true,\"on_error\":\"closed\",\"shadow\":true}",
           { "\"strict\":true", "\"on_error\":\"closed\"", "\"shadow\":true" } },
+        { "{" REST("a", "5 usd", "day") ",\"forecast\":false}", { "\"forecast\":false" } },
+        { "{" REST("a", "5 usd", "day") "}", { "\"forecast\":true" } },
         { "{" REST("a", "5 usd", "day") ",\"counts_from\":\"now\"}", { "\"counts_from\":\"now\"" } },
         { "{" REST("a", "5 usd", "day") ",\"counts_from\":\"2026-11-01T01:00:00+01:00\"}",
           { "\"counts_from\":\"2026-11-01T00:00:00Z\"" } },
@@ -355,6 +358,7 @@ static void bad_definitions_name_field_value_and_expectation(void **state)
         { "{" REST("a", "5 usd", "day") ",\"delay\":\"30s\"}", "delay", "30s", "not delay" },
         { "{" REST("a", "5 usd", "day") ",\"strict\":\"yes\"}", "strict", "yes", "true or false" },
         { "{" REST("a", "5 usd", "day") ",\"shadow\":1}", "shadow", "1", "true or false" },
+        { "{" REST("a", "5 usd", "day") ",\"forecast\":50}", "forecast", "50", "true or false" },
         { "{" REST("a", "5 usd", "day") ",\"on_error\":\"ignore\"}", "on_error", "ignore", "open|closed" },
         { "{" REST("a", "5 usd", "day") ",\"counts_from\":\"yesterday\"}", "counts_from", "yesterday",
           "window, now" },
@@ -389,7 +393,7 @@ static void what_counts_alike_goes_on(void **state)
         { ",\"limit\":\"9 usd\"", true },
         { ",\"alerts\":[10]", true },
         { ",\"action\":\"alert\"", true },
-        { ",\"strict\":true,\"shadow\":true,\"on_error\":\"closed\"", true },
+        { ",\"strict\":true,\"shadow\":true,\"on_error\":\"closed\",\"forecast\":false", true },
         { ",\"scope\":{\"agent\":[\"b\",\"a\"]}", true },
         { ",\"scope\":{\"agent_id\":[\"a\",\"b\"]}", true },
         { ",\"scope\":{\"agent\":\"a\"}", false },

@@ -371,6 +371,13 @@ static void durations_and_zones_are_taken(void **state)
     assert_int_equal(parse("rollups: {zone: Asia/Kolkata, combinations: 500}", &c, error), 0);
     assert_string_equal(c.zone, "Asia/Kolkata");
     assert_int_equal(c.combinations, 500);
+    assert_int_equal(c.keep_alert, 400 * 86400000LL);
+    assert_int_equal(c.silent_after_ms, 300000);
+    assert_string_equal(c.link, "");
+    assert_int_equal(parse("alarm: {silent_after: forever, link: \"https://t.example:7448/x\"}", &c, error),
+                     0);
+    assert_int_equal(c.silent_after_ms, CONFIG_FOREVER);
+    assert_string_equal(c.link, "https://t.example:7448/x");
     /* coarser is kept at least as long as finer: equal is enough */
     assert_int_equal(parse("retention: {minute: forever, quarter: forever}", &c, error), 0);
     assert_int_equal(parse("retention: {minute: 2d, quarter: 2d, day: 2d}", &c, error), 0);
@@ -417,6 +424,13 @@ static void errors_name_file_line_key_value_and_expectation(void **state)
         { "retention: {dispatch: 36501d}", { "retention.dispatch", "36500d" } },
         { "retention: {dispatch: [1d]}", { "retention.dispatch", "(a list or a map)" } },
         { "retention: {minute: 59m}", { "retention.minute", "\"59m\"", "from 1h" } },
+        { "retention: {alert: 59m}", { "retention.alert", "\"59m\"", "from 1h" } },
+        { "alarm:\n  silent_after: 999ms", { "f.yaml:2:", "alarm.silent_after", "\"999ms\"", "from 1s" } },
+        { "alarm: {silent_after: 0}", { "alarm.silent_after", "\"0\"", "forever" } },
+        { "alarm: {link: \"tollgate.example\"}", { "alarm.link", "\"tollgate.example\"", "https://HOST" } },
+        { "alarm: {link: \"https:///x\"}", { "alarm.link", "https://HOST" } },
+        { "alarm: {link: \"http://a b\"}", { "alarm.link", "https://HOST" } },
+        { "alarm: {link: \"http://a/?x=1\"}", { "alarm.link", "https://HOST" } },
         { "retention: {quarter: 47h}", { "retention.quarter", "\"47h\"", "from 2d" } },
         { "retention: {weekly: 1d}", { "\"weekly\"", "retention", "dispatch, message" } },
         { "retention:\n  minute: 401d",
@@ -473,6 +487,33 @@ static void a_reload_says_what_needs_a_restart(void **state)
     assert_int_equal(config_frozen(&a, &b, names, sizeof names), 2);
 }
 
+static void links_lead_to_where_people_reach_it(void **state)
+{
+    static const struct {
+        const char *text, *link; /* NULL: none */
+    } all[] = {
+        { "", "http://127.0.0.1:7448" },
+        { "listen: {http: \"[::1]:9\"}\n", "http://[::1]:9" },
+        { "listen: {http: \"127.0.0.1:0\"}\n", NULL },
+        { "listen: {http: \"off\"}\n", NULL },
+        { "listen: {http: \"0.0.0.0:80\", token: t}\n", NULL },
+        { "listen: {http: \"[::]:80\", token: t}\n", NULL },
+        { "listen: {http: off}\nalarm: {link: \"https://t.example.org/x\"}\n", "https://t.example.org/x" },
+    };
+    char error[CONFIG_ERROR_MAX], link[CONFIG_TEXT_MAX + 16];
+    struct config c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (parse(all[i].text, &c, error) != 0)
+            fail_msg("%s", error);
+        assert_int_equal(config_link(&c, link, sizeof link), all[i].link != NULL);
+        if (all[i].link != NULL)
+            assert_string_equal(link, all[i].link);
+        config_fini(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +529,7 @@ int main(void)
         cmocka_unit_test(durations_and_zones_are_taken),
         cmocka_unit_test(errors_name_file_line_key_value_and_expectation),
         cmocka_unit_test(a_reload_says_what_needs_a_restart),
+        cmocka_unit_test(links_lead_to_where_people_reach_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

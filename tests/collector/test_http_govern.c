@@ -148,9 +148,22 @@ static void test_every_route_asks_the_governor(void **state)
         { "POST /v1/pauses", "Tollgate-Author: me\r\n",
           "{\"field\":\"agent\",\"value\":\"a\",\"reason\":\"mad\"}", "pause",
           "{\"field\":\"agent\",\"value\":\"a\",\"reason\":\"mad\",\"author\":\"me\"}" },
+        { "POST /v1/pauses", "",
+          "{\"field\":\"agent\",\"value\":\"a\",\"for\":\"2h\",\"delay\":\"30s\",\"reason\":\"mad\"}",
+          "pause",
+          "{\"field\":\"agent\",\"value\":\"a\",\"for_ms\":7200000,\"delay_ms\":30000,\"reason\":\"mad\","
+          "\"author\":"
+          "\"http\"}" },
+        { "POST /v1/pauses", "",
+          "{\"field\":\"agent\",\"value\":\"a\",\"for_ms\":1500,\"delay_ms\":20,\"reason\":\"mad\"}", "pause",
+          "{\"field\":\"agent\",\"value\":\"a\",\"for_ms\":1500,\"delay_ms\":20,\"reason\":\"mad\","
+          "\"author\":\"http\"}" },
         { "DELETE /v1/pauses?field=agent&value=a%20b", "", "", "resume",
           "{\"field\":\"agent\",\"value\":\"a b\",\"author\":\"http\"}" },
         { "DELETE /v1/pauses/3", "", "", "resume", "{\"id\":3,\"author\":\"http\"}" },
+        { "POST /v1/alerts/17/ack", "", "", "ack", "{\"id\":17,\"author\":\"http\"}" },
+        { "POST /v1/alerts/17/ack", "", "{\"note\":\"seen\",\"author\":\"me\"}", "ack",
+          "{\"id\":17,\"note\":\"seen\",\"author\":\"me\"}" },
         { "GET /v1/audit?limit=2&before=12345678901", "", "", "audit",
           "{\"limit\":2,\"before\":12345678901}" },
     };
@@ -265,6 +278,10 @@ static void test_bad_input_is_named(void **state)
           "value is missing" },
         { "POST /v1/pauses", "{\"field\":\"agent\",\"value\":\"\",\"reason\":\"r\"}", 400, "value", "",
           "text of 1", "value" },
+        { "POST /v1/pauses", "{\"field\":\"agent\",\"value\":\"a\",\"for\":\"soon\",\"reason\":\"r\"}", 400,
+          "for", "soon", "a duration", "for" },
+        { "POST /v1/pauses", "{\"field\":\"agent\",\"value\":\"a\",\"delay\":0,\"reason\":\"r\"}", 400,
+          "delay", "0", "a duration", "delay" },
         { "PUT /v1/budgets/a", "{\"name\":\"b\"}", 400, "name", "b", "name in the path", "name" },
         { "PUT /v1/budgets/a", "{\"name\":7}", 400, "name", "", "name in the path", "name" },
         { "PUT /v1/budgets/a", "{\"author\":7}", 400, "author", "7", "text of 1 to 200", "author" },

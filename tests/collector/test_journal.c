@@ -333,10 +333,12 @@ static void done(struct batch *b)
     queue_push(b->owner, &b->item, 0);
 }
 
+#define SILENT_MS 200
+
 struct life {
     struct queue *queue, *back;
     struct counters counters;
-    struct ticker commits;
+    struct ticker commits, alerts;
     struct writer *writer;
 };
 
@@ -346,8 +348,12 @@ static void life_begin(struct life *l)
     struct writer_options options = {
         .path = path,
         .synchronous = "full",
-        .journal = { .past_ms = 30LL * 86400000, .future_ms = 600000, .quarantine_rows = 3 },
+        .journal = { .past_ms = 30LL * 86400000,
+                     .future_ms = 600000,
+                     .quarantine_rows = 3,
+                     .watching.silent_ms = SILENT_MS },
         .stream_days = 90,
+        .alerts = &l->alerts,
     };
 
     memset(l, 0, sizeof *l);
@@ -366,7 +372,7 @@ static void life_end(struct life *l)
 }
 
 /* Sends events first_seq.. of a stream and waits for the answer. */
-static void send(struct life *l, struct batch *b, uint64_t base, uint64_t first_seq, size_t count)
+static void send_one(struct life *l, struct batch *b, uint64_t base, uint64_t first_seq, size_t count)
 {
     static struct made_event made[64];
     struct queue_item *item;
@@ -398,22 +404,22 @@ static void streams_settle_once_and_ask_for_what_is_missing(void **state)
 
     (void)state;
     life_begin(&l);
-    send(&l, &b, 0, 1, 10);
+    send_one(&l, &b, 0, 1, 10);
     assert_int_equal(b.status, BATCH_SETTLED);
     assert_int_equal(b.settled, 10);
     assert_int_equal(b.duplicates, 0);
-    send(&l, &b, 0, 5, 10); /* overlaps */
+    send_one(&l, &b, 0, 5, 10); /* overlaps */
     assert_int_equal(b.settled, 14);
     assert_int_equal(b.duplicates, 6);
-    send(&l, &b, 0, 16, 1); /* 15 is missing */
+    send_one(&l, &b, 0, 16, 1); /* 15 is missing */
     assert_int_equal(b.status, BATCH_GAP);
     assert_int_equal(b.settled, 14);
-    send(&l, &b, 15, 16, 1); /* 15 was given up */
+    send_one(&l, &b, 15, 16, 1); /* 15 was given up */
     assert_int_equal(b.status, BATCH_SETTLED);
     assert_int_equal(b.settled, 16);
     life_end(&l);
     life_begin(&l); /* the watermark survives */
-    send(&l, &b, 0, 10, 7);
+    send_one(&l, &b, 0, 10, 7);
     assert_int_equal(b.settled, 16);
     assert_int_equal(b.duplicates, 7);
     assert_int_equal(count_get(&l.counters.events_stored), 0);
@@ -430,7 +436,7 @@ static void the_quarantine_is_bounded_and_settles(void **state)
     (void)state;
     life_begin(&l);
     for (uint64_t i = 1; i <= 5; i++) {
-        send(&l, &b, 0, i, 1); /* the slot of a good event, then as a fault */
+        send_one(&l, &b, 0, i, 1); /* the slot of a good event, then as a fault */
         b.events[0].fault = "test";
         b.events[0].fault_count = 1;
         b.events[0].event.body = (struct slice){ (const uint8_t *)"\xc1", 1 };
@@ -446,6 +452,36 @@ static void the_quarantine_is_bounded_and_settles(void **state)
     life_end(&l);
     fixture_open(&f);
     assert_int_equal(ask(&f, "SELECT count(*) FROM quarantine"), 3);
+    fixture_close(&f, false);
+    batch_fini(&b);
+}
+
+/* Whoever tells alerts wakes after the commit; the thread wakes by itself when somebody is silent. */
+static void alerts_are_announced(void **state)
+{
+    static struct made_event report;
+    struct batch b = { .count = 0 };
+    struct fixture f;
+    struct life l;
+
+    (void)state;
+    life_begin(&l);
+    send_one(&l, &b, 0, 1, 3);
+    assert_int_equal(ticker_read(&l.alerts), 0);
+    made_event(&report, KIND_report, NULL);
+    b.stream = 1;
+    b.first_seq = b.count = b.item.weight = 1;
+    b.events[0] = (struct batch_event){ .event = report.event };
+    struct queue_item *item;
+    assert_int_equal(queue_push(l.queue, &b.item, 0), QUEUE_OK);
+    assert_int_equal(queue_pop(l.back, -1, &item), QUEUE_OK);
+    assert_true(ticker_wait(&l.alerts, 0, 60000));
+    assert_int_equal(count_get(&l.counters.alerts_silent), 1);
+    b.stream = 0;
+    send_one(&l, &b, 3, 4, 1); /* it is heard */
+    life_end(&l);
+    fixture_open(&f);
+    assert_true(ask(&f, "SELECT count(*) FROM alert WHERE kind='silent' AND ended_ms IS NOT NULL") > 0);
     fixture_close(&f, false);
     batch_fini(&b);
 }
@@ -490,6 +526,7 @@ int main(void)
         TEST(a_long_tail_is_replayed_in_pieces),
         TEST(streams_settle_once_and_ask_for_what_is_missing),
         TEST(the_quarantine_is_bounded_and_settles),
+        TEST(alerts_are_announced),
         TEST(a_newer_or_foreign_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -375,14 +375,19 @@ static void compare_alerts(struct life *h)
     sqlite3_stmt *s = db_prepare(
         &h->db.store,
         "SELECT b.id, evidence ->> 'window_start_ms', ts_ms, evidence ->> 'spent', evidence ->> 'limit',"
-        " ifnull(evidence ->> 'percent', 100) FROM alert a"
+        " ifnull(evidence ->> 'percent', 100), a.kind = 'forecast', ifnull(evidence ->> 'exhausted_ms', 0) "
+        "FROM alert a"
         " JOIN budget b ON CAST(a.mark AS TEXT) LIKE b.id || '/%'");
 
     met.alerts = 0;
     while (sqlite3_step(s) == SQLITE_ROW) {
         met.alerts++;
-        assert_true(sqlite3_column_int64(s, 3) * 100 >=
-                    sqlite3_column_int64(s, 4) * sqlite3_column_int64(s, 5));
+        if (sqlite3_column_int(s, 6) != 0)
+            assert_true(sqlite3_column_int64(s, 3) < sqlite3_column_int64(s, 4) &&
+                        sqlite3_column_int64(s, 7) >= sqlite3_column_int64(s, 2));
+        else
+            assert_true(sqlite3_column_int64(s, 3) * 100 >=
+                        sqlite3_column_int64(s, 4) * sqlite3_column_int64(s, 5));
         for (size_t i = 0; i < l->budget_count; i++)
             if (l->budgets[i]->id == sqlite3_column_int64(s, 0))
                 assert_int_equal(sqlite3_column_int64(s, 1),

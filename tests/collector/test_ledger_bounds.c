@@ -487,9 +487,12 @@ static void test_ahead_of_midnight(void **state)
  * meanwhile. */
 static void the_desk_waits_for_what_is_to_be_counted(struct ledger_db *d)
 {
-    struct desk desk = { .ledger = db_ledger(d) };
+    struct desk desk = { .ledger = db_ledger(d), .watch = &d->journal.watch };
     int64_t change_ms = desk.ledger->next_change_ms, expiry_ms = desk.ledger->next_expiry_ms;
 
+    db_begin(d);
+    assert_int_equal(watch_tick(desk.watch, d->now_ms, false), 0);
+    db_commit(d);
     desk.ledger->next_change_ms = desk.ledger->next_expiry_ms = INT64_MAX;
     assert_true(desk_is_due(&desk));
     assert_int_equal(desk_wait_ms(&desk), 0);

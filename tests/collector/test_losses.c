@@ -29,7 +29,9 @@ static void sources(void)
 
 static void report(uint32_t source, int64_t epoch, const char *json)
 {
-    assert_int_equal(losses_report(losses, source, epoch, json), 0);
+    int64_t more[LOSSES_REASONS];
+
+    assert_int_equal(losses_report(losses, source, epoch, json, more), 0);
 }
 
 struct wanted {
@@ -106,6 +108,36 @@ static void test_rollback(void **state)
     close_all();
 }
 
+/* Who reports it hears what is new, by reason; a later report of less takes nothing back. */
+static void test_what_is_new(void **state)
+{
+    static const struct {
+        const char *json;
+        int64_t full, other;
+    } steps[] = {
+        { "{\"dropped\":{\"full\":5,\"odd\":2}}", 5, 2 }, { "{\"dropped\":{\"full\":5,\"odd\":2}}", 0, 0 },
+        { "{\"dropped\":{\"full\":9}}", 4, 0 },           { "{\"pid\":1}", 0, 0 },
+        { "{\"dropped\":{\"full\":9,\"odd\":3}}", 0, 3 },
+    };
+    int64_t more[LOSSES_REASONS];
+
+    (void)state;
+    open_all();
+    sources();
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        memset(more, 0x55, sizeof more);
+        assert_int_equal(losses_report(losses, 1, 7, steps[i].json, more), 0);
+        for (int reason = 0; reason < LOSSES_REASONS; reason++) {
+            const char *name = losses_reason_name(reason);
+            int64_t want = strcmp(name, "full") == 0    ? steps[i].full
+                           : strcmp(name, "other") == 0 ? steps[i].other
+                                                        : 0;
+            assert_int_equal(more[reason], want);
+        }
+    }
+    close_all();
+}
+
 /* After a restart the totals of a known epoch are not counted again; what it lost since then is. */
 static void test_restart(void **state)
 {
@@ -159,8 +191,8 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(test_differences), TEST(test_rollback), TEST(test_restart),
-                                        TEST(test_bounds) };
+    const struct CMUnitTest tests[] = { TEST(test_differences), TEST(test_rollback), TEST(test_what_is_new),
+                                        TEST(test_restart), TEST(test_bounds) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

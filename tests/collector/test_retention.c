@@ -182,6 +182,89 @@ static void the_quarantine_loses_what_is_old(void **state)
     assert_int_equal(ask("SELECT count(*) FROM quarantine"), 0);
 }
 
+/* ------------------------------------------------------------------ alerts */
+
+static void add_alert(int64_t id, const char *kind, int64_t ts_ms, int64_t last_ms, int64_t ended_ms)
+{
+    run("INSERT INTO alert (id, kind, severity, mark, ts_ms, last_ms, count, ended_ms, title, subject, "
+        "evidence)"
+        " VALUES (%lld, '%s', 'info', CAST('%lld' AS BLOB), %lld, %lld, 1, nullif(%lld, 0), '', '{}', '{}')",
+        (long long)id, kind, (long long)id, (long long)ts_ms, (long long)last_ms, (long long)ended_ms);
+}
+
+static void add_message(int64_t id, int state, int64_t ended_ms, int64_t alert)
+{
+    run("INSERT INTO message_out (id, key, destination, state, made_ms, due_ms, attempts, ended_ms) VALUES"
+        " (%lld, 'k', 'd', %d, 0, 0, 1, nullif(%lld, 0))",
+        (long long)id, state, (long long)ended_ms);
+    run("INSERT INTO message_alert VALUES (%lld, %lld)", (long long)alert, (long long)id);
+}
+
+static void alerts_that_are_over_go_with_their_messages(void **state)
+{
+    const int64_t old = NOW_MS - 2 * DAY_MS, young = NOW_MS - 3600 * SECOND;
+
+    (void)state;
+    add_alert(1, "threshold", old, old, 0); /* cannot end */
+    add_alert(2, "silent", old, old, 0);    /* still silent */
+    add_alert(3, "silent", old, old, old);
+    add_alert(4, "unpriced", old, young, young);
+    add_alert(5, "test", old, old, 0); /* a message under way names it */
+    add_alert(6, "forecast", young, young, 0);
+    add_alert(7, "runaway", old, old, 0); /* goes on */
+    add_message(1, 2, old, 1);
+    add_message(2, 3, old, 3);
+    add_message(3, 1, 0, 5);
+    add_message(4, 2, young, 3);
+    settle(NOW_MS, NULL);
+    assert_int_equal(ask("SELECT count(*) FROM alert"), 7); /* kept for ever */
+    retention_set_age(&ages, RETAIN_ALERT, DAY_MS);
+    settle(NOW_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM (SELECT id FROM alert ORDER BY id)"), 24567);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM (SELECT id FROM message_out ORDER BY id)"), 34);
+    assert_int_equal(ask("SELECT group_concat(alert || message, '') FROM message_alert"), 53);
+    run("UPDATE message_out SET state=2, ended_ms=%lld WHERE id=3", (long long)NOW_MS);
+    run("UPDATE alert SET ended_ms=%lld WHERE ended_ms IS NULL", (long long)NOW_MS);
+    settle(NOW_MS + 2 * DAY_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM alert"), 7); /* no id comes twice */
+    assert_int_equal(ask("SELECT count(*) FROM message_out") + ask("SELECT count(*) FROM message_alert"), 0);
+}
+
+/* What was told once in a window would be told again in it. */
+static void alerts_of_a_window_that_runs_stay(void **state)
+{
+    const int64_t old = NOW_MS - 2 * DAY_MS;
+
+    (void)state;
+    retention_set_age(&ages, RETAIN_ALERT, DAY_MS);
+    for (int64_t id = 1; id <= 4; id++)
+        add_alert(id, "forecast", old, old, 0);
+    run("UPDATE alert SET until_ms=%lld WHERE id < 3", (long long)(NOW_MS + DAY_MS));
+    run("UPDATE alert SET until_ms=%lld, ended_ms=%lld WHERE id=2", (long long)old, (long long)old);
+    settle(NOW_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM (SELECT id FROM alert ORDER BY id)"), 14);
+    run("UPDATE alert SET ended_ms=until_ms WHERE id=1");
+    settle(NOW_MS + 3 * DAY_MS, NULL);
+    assert_int_equal(ask("SELECT group_concat(id, '') FROM alert"), 4);
+}
+
+static void a_backlog_of_alerts_goes_in_slices(void **state)
+{
+    (void)state;
+    run("WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 20000) INSERT INTO alert"
+        " (id, kind, severity, mark, ts_ms, last_ms, count, ended_ms, title, subject, evidence) SELECT n,"
+        " 'silent', 'info', CAST(n AS BLOB), %lld, %lld, 1, %lld, '', '{}', '{}' FROM i",
+        (long long)(NOW_MS - 9 * DAY_MS), (long long)(NOW_MS - 9 * DAY_MS), (long long)(NOW_MS - 9 * DAY_MS));
+    run("INSERT INTO message_out (id, key, destination, state, made_ms, due_ms, attempts, ended_ms) SELECT "
+        "id,"
+        " 'k', 'd', 2, 0, 0, 1, ts_ms FROM alert");
+    run("INSERT INTO message_alert SELECT id, id FROM alert");
+    retention_set_age(&ages, RETAIN_ALERT, DAY_MS);
+    assert_true(settle(NOW_MS, NULL) > 1);
+    assert_int_equal(ask("SELECT count(*) FROM alert"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM message_out") + ask("SELECT count(*) FROM message_alert"), 0);
+}
+
 /* ----------------------------------------------------------------- rollups */
 
 #define NOW_MINUTE (NOW_MS / 60000)
@@ -411,6 +494,7 @@ static void spans_follow_the_log(void **state)
     run("INSERT INTO projection_session_span VALUES(1, 600, 16), (601, 1000, 16), (1001, 1100, 16)");
     run("WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 3000)"
         " INSERT INTO projection_session_slice SELECT span, n, x'00' FROM i, projection_session_span");
+    retention.turn = 8; /* the index first: what the log leaves to it comes later */
     settle(NOW_MS, NULL);
     assert_int_equal(ask("SELECT span FROM projection_session_span"), 1001);
     assert_int_equal(ask("SELECT count(*) FROM projection_session_slice"), 3000);
@@ -484,6 +568,9 @@ int main(void)
         STORE_TEST(nothing_goes_before_it_is_in_every_projection),
         STORE_TEST(a_clock_that_was_ahead_keeps_nothing),
         STORE_TEST(the_quarantine_loses_what_is_old),
+        STORE_TEST(alerts_that_are_over_go_with_their_messages),
+        STORE_TEST(alerts_of_a_window_that_runs_stay),
+        STORE_TEST(a_backlog_of_alerts_goes_in_slices),
         STORE_TEST(minutes_go_by_whole_quarters_once_folded),
         STORE_TEST(quarters_go_by_whole_days),
         STORE_TEST(days_go_with_their_rows),

@@ -59,7 +59,9 @@ static void test_reports(void **state)
     o.report_ms = 20;
     peer_start(peer);
     tg_emitter *tg = open_emitter(&o);
-    EVENTUALLY(PEER_GET(peer, reports) >= 1);
+    EVENTUALLY(PEER_GET(peer, reports) >= 3); /* though nothing happens */
+    assert_int_equal(report_number(peer, NULL, "report_ms"), 20);
+    assert_int_equal(report_number(peer, NULL, "closed"), -1);
     for (int i = 0; i < 300; i++) {
         char name[32];
         snprintf(name, sizeof name, "hook.%d", i % 200);
@@ -75,6 +77,8 @@ static void test_reports(void **state)
     assert_int_equal(report_number(peer, "counters", "other"), 72 * 2);
     assert_int_equal(report_number(peer, "dropped", "full"), 0);
     assert_int_equal(report_number(peer, NULL, "pid"), getpid());
+    assert_int_equal(report_number(peer, NULL, "closed"), 1);
+    assert_int_equal(report_number(peer, NULL, "left_over"), -1);
 }
 
 static void test_late(void **state)

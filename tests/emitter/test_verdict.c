@@ -330,6 +330,32 @@ static void test_opens(void **state)
                      TG_WARN); /* from when it came */
 }
 
+/* A pause that delays and ends by itself, beside a softer one that lasts. */
+static void test_delay_that_opens(void **state)
+{
+    struct desk *d = *state;
+    const struct test_entry e[] = {
+        { .action = TG_DELAY,
+          .budget = "pause",
+          .delay_ms = 30000,
+          .opens_in_ms = 2000,
+          .condition = { { 0, 0, { "a" } } } },
+        { .action = TG_DELAY, .budget = "pause", .delay_ms = 1000, .condition = { { 0, 0, { "a" } } } },
+    };
+    struct tg_request a = { .agent_id = "a" };
+
+    publish(d, e, 2);
+    struct tg_verdict v = ask_at(d, a, T + 500, false);
+    assert_int_equal(v.action, TG_DELAY);
+    assert_int_equal(v.delay_ms, 30000);
+    assert_int_equal(v.opens_in_ms, 1500);
+    v = ask_at(d, a, T + 2000, false);
+    assert_int_equal(v.action, TG_DELAY);
+    assert_int_equal(v.delay_ms, 1000);
+    assert_int_equal(v.opens_in_ms, TG_UNKNOWN);
+    assert_int_equal(ask_at(d, (struct tg_request){ .agent_id = "b" }, T, false).action, TG_ALLOW);
+}
+
 static void test_stale_and_guards(void **state)
 {
     struct desk *d = *state;
@@ -835,6 +861,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_contents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_opens, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_delay_that_opens, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_and_guards, setup, teardown),
         cmocka_unit_test_setup_teardown(test_doubt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),

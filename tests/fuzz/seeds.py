@@ -22,7 +22,23 @@ CONFIGS = ["", "database: /tmp/x.db\n", "log: {level: debug}\n", "a: [1, 2\n", "
            " timezone: Asia/Kathmandu}]\nrollups: {zone: Asia/Tokyo}\n",
            "policies: [{name: p, scope: {lane: [a, \"\"]}, allow_models: [\"gpt-*\", \"a\\u2028\"], deny_models: x}]\n",
            "prices: &p [{a: &x [1, 0.10, \"\\x85\"], b: *x, ~: {}}, {}, {\"\\ufeff: #\": - }]\n",
-           "estimate: {prompt_tokens: 1}\nreservations: {ttl: 90s, open: 7}\n"]
+           "runaway:\n  - {rule: calls_per_minute, limit: 200, scope: {agent: \"x*\"}, action: block, cooldown: until resumed}\n"
+           "  - {rule: session_duration, limit: {session: 6h, agent: 2d}, action: delay, delay: 5s}\n  - {rule: outlier_call, on: false}\n",
+           "estimate: {prompt_tokens: 1}\nreservations: {ttl: 90s, open: 7}\n",
+           "alerts:\n  - slack: { url: https://x.example/a?b }\n  - { name: b, command: [/bin/a, \"7\", 7], group: 0 }\n"
+           "  - email: { to: a@b, from: c@d, server: \"smtp://localhost:25\", tls: none }\n    kinds: { not: [policy] }\n"
+           "    quiet: { from: \"22:00\", to: \"07:00\", days: [mon] }\n    scope: { agent: \"c*\" }\n    budgets: d*\n"]
+DESTINATIONS = [{"slack": {"url": "https://x.example/a"}}, {"discord": {"url_env": "FUZZ"}, "severity": "info"},
+                {"teams": {"url": "http://[::1]:9/x"}, "kinds": ["runaway"], "group": "0s", "timeout": "1s"},
+                {"pagerduty": {"routing_key": "k"}, "kinds": {"not": "policy"}, "give_up_after": "7d"},
+                {"webhook": {"url": "http://localhost/", "secret": "s", "headers": {"X-A": "b"}, "ca_file": "/x"},
+                 "scope": {"agent": "c*", "tag.team": {"not": ["a", ""]}}, "budgets": ["d*"]},
+                {"email": {"to": ["a@b", "c@d"], "from": "e@f", "server": "smtps://g:465", "user": "u", "password": "p"},
+                 "quiet": {"from": "22:00", "to": "07:00", "timezone": "America/New_York", "days": ["fri"], "critical": True}},
+                {"name": "n", "command": ["/bin/x", "", 5], "quiet": {"from": "00:00", "to": "24:00", "days": ["mon", "sun"]}}]
+ALERTS = [{"title": "<!channel> @everyone \r\nBcc: a@b \u202e \u6f22 [x](y)", "subject": {"agent": "a", "budget": "d"},
+           "evidence": {"spent": 1, "limit": 2, "unit": "usd", "window_start_ms": 1795215600000, "a_ms": 350, "b": [1]}},
+          {"title": "", "subject": {}, "evidence": {"unit": "calls within 60 s", "value": 121, "timezone": "Asia/Kathmandu"}}]
 
 
 def vectors(name):
@@ -110,6 +126,9 @@ def main(where):
             CONFIGS.append(f.read())
     for n, text in enumerate(CONFIGS):
         put(os.path.join(where, "config"), n, text.encode())
+    pairs = [json.dumps(d) + json.dumps(a) for d in DESTINATIONS for a in ALERTS]
+    for n, text in enumerate(pairs):
+        put(os.path.join(where, "destination"), n, text.encode())
     for n, data in enumerate(slabs()):
         put(os.path.join(where, "slab"), n, data)
     for n, data in enumerate(messages()):

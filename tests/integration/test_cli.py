@@ -18,7 +18,7 @@ import time
 import harness
 from harness import SLOWER, TOP, Lab, program, wait_until
 
-ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "status", "doctor", "budgets", "budget", "allow",
+ASKING = ("usage", "agents", "models", "sessions", "session", "events", "tail", "alerts", "status", "doctor", "budgets", "budget", "allow",
           "allowances", "pause", "resume", "pauses", "check", "audit", "reprice")
 COMMANDS = ASKING + ("backup", "restore", "rebuild")
 OPERAND = {"session": ["s-1"], "backup": ["x"], "restore": ["x"], "budget": ["explain", "b"], "allow": ["b", "+5usd"],
@@ -508,6 +508,8 @@ def test_wrong_options_are_named():
                             (["budget", "set", "-"], "there is nothing here"), (["allow", "b"], "AMOUNT"), (["allow", "--end", "1", "b"], "--end"),
                             (["pause", "agent"], "agent"), (["pause", "=a"], "=a"), (["resume", "agent="], "agent="), (["check", "x"], "x"),
                             (["check", "--tag", "a"], "--tag"), (["audit", "x"], "x"), (["reprice"], "--from"), (["reprice", "--from", "soon"], "soon"), (["prices", "--at", "x"], "--at"),
+                            (["alerts", "--kind", "x"], "x"), (["alerts", "ack"], "ack"), (["alerts", "1", "2"], "2"), (["alerts", "1", "--open"], "--open"),
+                            (["alerts", "test", "a", "--kind", "x"], "--kind"), (["alerts", "--note", "x"], "--note"),
                             (["price"], "explain"), (["price", "explain"], "explain"), (["pauses", "--al"], "--al")):
             assert cli.run(*args, status=2) == ""
             assert cli.err.count("\n") == 1 and named in cli.err, (args, cli.err)

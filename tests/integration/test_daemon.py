@@ -61,9 +61,11 @@ def test_the_manuals_examples_are_taken():
     with Lab() as lab:
         path = lab.path("example.yaml")
         for example in examples:
+            named = re.findall(r"\b[A-Z]+_[A-Z]+\b", example)  # variables of the environment
+            env = {n: "https://example.org/x" if n.endswith("_URL") else "secret" for n in named + ["TOLLGATE_TOKEN"]}
             with open(path, "w", encoding="utf-8") as f:
-                f.write(example)
-            lab.run("tollgated", "-n", "-c", path, env={"TOLLGATE_TOKEN": "secret"}).finish()
+                f.write(("alerts:\n" if example.startswith("  - ") else "") + example)
+            lab.run("tollgated", "-n", "-c", path, env=env).finish()
 
 
 WRONG = [
@@ -144,10 +146,16 @@ def test_hup_reads_the_file_again():
         wait_until("the budgets are there", lambda: len(c.get("/v1/budgets").json()["budgets"]) == len(BUDGETS))
         c.configure(budgets=BUDGETS[:1] * 2)
         reloaded(["level=error", "budgets[1] daily-research: name", "nothing changed"], 4)
+        os.rename(c.config_path, c.config_path + ".whole")
+        with open(c.config_path, "w", encoding="utf-8") as f:
+            f.write("# about to be written\n")
+        reloaded(["level=error", "the file is empty", "nothing changed"], 5)
+        assert len(c.get("/v1/budgets").json()["budgets"]) == len(BUDGETS)
+        os.rename(c.config_path + ".whole", c.config_path)
         c.configure(budgets=[])
         with open(c.config_path, "a", encoding="utf-8") as f:
             f.write("nonsense: 1\n")
-        reloaded(["level=error", "nonsense"], 5)
+        reloaded(["level=error", "nonsense"], 6)
         with Dealer(c.endpoint) as d:
             assert Stream(d, "after").publish([[1]]).settled == 1
 

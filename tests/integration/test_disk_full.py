@@ -90,6 +90,9 @@ def test_collector_waits_for_room():
         assert c.metric("tollgate_store_writable") == 1
         assert c.sql("SELECT count(*), count(DISTINCT span_id) FROM dispatch") == [(EVENTS, EVENTS)]
         assert c.sql("PRAGMA integrity_check") == [("ok",)]
+        (severity, lasted_ms, ended_ms, title), = c.sql(
+            "SELECT severity, json_extract(evidence, '$.duration_ms'), ended_ms, title FROM alert WHERE kind = 'store'")
+        assert severity == "critical" and lasted_ms > 0 and ended_ms and "could not write" in title, title
         c.stop()
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from harness import SLOWER, Lab, program
+from harness import SLOWER, Lab, program, wait_until
 
 FILE_BUDGET = {"name": "by-agent", "scope": {"agent": "research*"}, "per": "agent", "limit": "1000 tokens", "window": "total",
                "alerts": [50], "action": "block"}
@@ -164,6 +164,37 @@ def test_a_pause_stops_at_once():
         assert cli.run("check", "--agent", "coder").startswith("allow")
         cli.run("resume", "agent=coder", status=1)
         assert [r["author"] for r in cli.json("audit", "--limit", "2")["audit"]][1] == "bob"
+
+
+def test_a_pause_ends_by_itself():
+    with Lab() as lab:
+        c = collector_of(lab)
+        cli = Cli(lab, c)
+        text = cli.run("pause", "agent=coder", "--for", "30m", "--reason", "cool down")
+        assert re.fullmatch(r"agent coder is paused until \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n", text), text
+        held = cli.json("pause", "agent=coder", "--for", "1h", "--delay", "30s", "--reason", "x")  # prolongs, does not soften
+        assert (held["action"], held["delay_ms"]) == ("block", None) and held["until_ms"] >= held["from_ms"] + 3600_000, held
+        told = cli.json("check", "--agent", "coder", status=3)
+        assert told["action"] == "block" and told["opens_ms"] == held["until_ms"], told
+        assert cli.run("pause", "agent=slow", "--delay", "30s", "--reason", "slowly") == "agent slow has to wait 30.0 s before each call\n"
+        assert cli.run("check", "--agent", "slow", status=3).startswith("delay by pause")
+        table = rows(cli.run("pauses"))
+        assert table[0] == ["PAUSE", "FIELD", "VALUE", "ACTION", "SINCE", "UNTIL", "RULE", "AUTHOR", "REASON"]
+        by_value = {r[2]: r for r in table[1:]}
+        assert by_value["slow"][3] == "delay 30.0 s" and by_value["slow"][5] == "it is resumed", table
+        assert by_value["coder"][3] == "block" and "Z (in " in by_value["coder"][5], table
+        assert cli.run("resume", "agent=coder") == "agent coder may go on\n"
+        shut = cli.json("pause", "agent=coder", "--for", "2s", "--reason", "cool down")
+        assert shut["until_ms"] == shut["from_ms"] + 2000 and shut["rule"] is None and shut["ended_ms"] is None
+        row = lambda: [p for p in c.get("/v1/pauses", all="true").ok().json()["pauses"] if p["id"] == shut["id"]][0]  # noqa: E731
+        wait_until("the pause ends, and nobody asks", lambda: row()["ended_ms"] is not None)
+        assert row()["ended_ms"] == shut["until_ms"]
+        assert cli.run("check", "--agent", "coder").startswith("allow")
+        ended = [r for r in cli.json("audit")["audit"] if r["what"] == "pause_ended"]
+        assert [(r["author"], r["detail"]["value"]) for r in ended] == [("tollgated", "coder")], ended
+        for args, named in ((["--for", "soon"], "for"), (["--for", "500ms"], "for"), (["--delay", "2h"], "delay"), (["--for", "400d"], "for")):
+            cli.run("pause", "agent=coder", "--reason", "x", *args, status=2)
+            assert named in cli.err, cli.err
 
 
 def test_an_allowance_ends_with_its_budget():

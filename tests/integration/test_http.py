@@ -11,6 +11,7 @@ import threading
 
 import yaml as pyyaml
 
+import governing
 from harness import SLOWER, TOP, Lab, wait_until
 
 KINDS = ["dispatch", "report", "message_received", "message_sending", "message_sent", "agent_end", "before_agent_finalize"]
@@ -146,12 +147,14 @@ def document():
 
 GOOD = {"from": "-1h", "to": "now", "bucket": "15m", "group_by": "agent_id,model", "limit": "5", "wait": "1ms", "after": "e1",
         "tz": "Europe/Berlin", "top": "3", "event_id": "0" * 32, "trigger": "cron", "granularity": "run", "status": "ok,error", "source": "gw",
-        "cells": "3", "before": "7"}
+        "cells": "3", "before": "7", "kind": "overrun,test", "state": "open,unacked"}
 BAD = {"from": "yesterday", "to": "-1y", "bucket": "90s", "group_by": "agnt", "limit": "0", "wait": "2h", "after": "7",
-       "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine", "cells": "0", "before": "-1"}
+       "tz": "Mars/Olympus", "top": "0", "event_id": "12", "trigger": "x", "granularity": "x", "status": "fine", "cells": "0", "before": "-1", "kind": "nonsense", "state": "gone"}
 NEEDS = {"wait": {"order": "asc"}}
-GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95"}
-ENDLESS = {"/v1/stream"}  # test_stream.py reads what comes
+GOOD_AT = {("/v1/usage", "order"): "-total_tokens", ("/v1/sessions", "after"): "A1.1", ("/v1/agents", "order"): "-calls", ("/v1/models", "order"): "-latency_ms_p95",
+           ("/v1/alerts", "after"): "a1.1", ("/v1/alerts/stream", "after"): "end", ("/v1/forecast", "budget"): "daily-research"}
+BAD_AT = {("/v1/alerts/stream", "after"): "a7"}
+ENDLESS = {"/v1/stream", "/v1/alerts/stream"}  # test_stream.py and test_alerts_api.py read what comes
 
 
 BUDGET = "daily-research"  # of the document's examples
@@ -160,6 +163,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 def place(path, id="s-1"):
     """The path of something that is there."""
+    id = 1 if path.startswith("/v1/alerts/") else id
     return path.replace("{id}", str(id)).replace("{name}", BUDGET)
 
 
@@ -179,6 +183,14 @@ def send(c, method, path, body):
 def make_budget(v, doc, c):
     put = doc["paths"]["/v1/budgets/{name}"]["put"]
     return check_answer(v, put, send(c, "PUT", "/v1/budgets/" + BUDGET, example(put)).ok())
+
+
+def make_alert(c):
+    """The first one: a threshold that a call crosses."""
+    governing.put_budget(c, "crossed", "1 calls", scope={"agent": "loud"})
+    governing.wait_counted(c)
+    c.post("/v1/events", {"kind": "dispatch", "agent_id": "loud"}).ok()
+    wait_until("an alert", lambda: c.get("/v1/alerts").ok().json()["alerts"])
 
 
 def check_answer(v, operation, answer, head=False):
@@ -207,6 +219,7 @@ def test_every_route_answers_as_documented():
         c = lab.collector()
         check_answer(v, doc["paths"]["/v1/events"]["post"], c.post("/v1/events", samples()).ok())
         make_budget(v, doc, c)
+        make_alert(c)
         for path, item in doc["paths"].items():
             methods, endless, path = allowed(item), path in ENDLESS, place(path)
             for method in {"PATCH", "OPTIONS", *METHODS} - set(methods):
@@ -233,9 +246,13 @@ def test_every_change_answers_as_documented():
     with Lab() as lab:
         c = lab.collector()
         assert make_budget(v, doc, c).json()["created"] and not make_budget(v, doc, c).json()["created"]
+        make_alert(c)
         ids = {}
         for path, item in paths.items():
             if "post" in item and path != "/v1/events":
+                path = place(path)
+                if path == "/v1/alerts/test" and c.request("POST", path, "{}").status == 404:
+                    continue  # nobody is there who tells alerts
                 answer = check_answer(v, item["post"], send(c, "POST", path, example(item["post"])).ok())
                 ids[path] = answer.json().get("id")
                 problem = check_answer(v, item["post"], send(c, "POST", path, {"nonsense": 1})).json()
@@ -270,6 +287,7 @@ def test_every_parameter_answers_as_documented():
         c = lab.collector()
         c.post("/v1/events", samples()).ok()
         make_budget(v, doc, c)
+        make_alert(c)
         for path, item in doc["paths"].items():
             for p in map(v.resolve, item.get("get", {}).get("parameters", [])):
                 if p["in"] != "query":
@@ -281,7 +299,7 @@ def test_every_parameter_answers_as_documented():
                         assert answer.status == 404  # nothing came from there
                         continue
                     check_answer(v, item["get"], answer.ok(), head=path in ENDLESS)
-                wrong = BAD.get(name) or ("nonsense" if "enum" in schema else None)
+                wrong = BAD_AT.get((path, name)) or BAD.get(name) or ("nonsense" if "enum" in schema else None)
                 if wrong:
                     answer = check_answer(v, item["get"], c.get(place(path), **{name: wrong}, **needs))
                     problem = answer.json()
@@ -312,7 +330,8 @@ def test_every_parameter_is_documented():
     with Lab() as lab:
         c = lab.collector()
         for path in ("/v1/usage", "/v1/events", "/v1/sessions", "/v1/sessions/{id}", "/v1/agents", "/v1/models", "/v1/stream",
-                     "/v1/budgets", "/v1/budgets/{name}", "/v1/budgets/{name}/explain", "/v1/reservations", "/v1/allowances", "/v1/pauses",
+                     "/v1/alerts", "/v1/alerts/stream", "/v1/budgets", "/v1/budgets/{name}", "/v1/budgets/{name}/explain",
+                     "/v1/reservations", "/v1/allowances", "/v1/pauses",
                      "/v1/audit"):
             known = c.get(place(path), nonsense="1").json()["expected"]
             documented = [p["name"] for p in map(v.resolve, doc["paths"][path]["get"]["parameters"]) if p["in"] == "query"]

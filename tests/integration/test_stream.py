@@ -11,11 +11,11 @@ from harness import SLOWER, Dealer, Lab, Stream, wait_until
 
 
 class Viewer:
-    """One GET /v1/stream; next() gives its blocks as dictionaries."""
+    """One live stream; next() gives its blocks as dictionaries."""
 
-    def __init__(self, c, headers=None, timeout=60, **query):
+    def __init__(self, c, headers=None, timeout=60, path="/v1/stream", **query):
         self.conn = http.client.HTTPConnection("127.0.0.1", c.port, timeout=timeout * SLOWER)
-        path = "/v1/stream" + ("?" + "&".join("%s=%s" % kv for kv in query.items()) if query else "")
+        path += ("?" + "&".join("%s=%s" % kv for kv in query.items()) if query else "")
         self.conn.request("GET", path, headers=headers or {})
         self.answer = self.conn.getresponse()
         self.last_id = None

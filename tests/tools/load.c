@@ -369,18 +369,20 @@ static const struct option long_options[] = {
     { "idle-ms", 1, NULL, 'i' },   { "stay", 0, NULL, 'y' },     { "spool-only", 0, NULL, 'o' },
     { "lifelike", 0, NULL, 'l' },  { "users", 1, NULL, 'u' },    { "days", 1, NULL, 'a' },
     { "first", 1, NULL, 'f' },     { "burst-ms", 1, NULL, 'b' }, { "help", 0, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
+    { "report-ms", 1, NULL, 'p' }, { NULL, 0, NULL, 0 },
 };
 static const char usage[] =
     "usage: load [--endpoint E] [--source S] [--spool-dir D] [--threads N] [--events N (in all)]\n"
     "  [--rate N (events a second in all; 0: as fast as it goes)] [--sessions N] [--agents N] [--seed N]\n"
     "  [--run NAME] [--journal FILE] [--wait-ms N] [--spool-mib N] [--drop] [--stamp] [--idle-ms N] "
-    "[--stay]\n  [--spool-only] [--burst-ms N] [--lifelike [--users N] [--days N] [--first N]]\n"
+    "[--stay]\n  [--spool-only] [--burst-ms N] [--report-ms N] [--lifelike [--users N] [--days N] [--first "
+    "N]]\n"
     "--run: distinguishes the ids of one life of a gateway from the next\n"
     "--journal: a new file, one byte an event: 1 once its call has returned\n"
     "--wait-ms: how long to wait for the receipt of everything\n"
     "--drop: when the spool is full, lose the event instead of trying again\n"
     "--idle-ms: when all is settled, stay so long and tell the processor time it took\n"
+    "--report-ms: how often the emitter reports about itself\n"
     "--stay: no thread ends before all have emitted, so that none inherits another's segment\n"
     "--spool-only: leave the sending to tollgate-ship\n"
     "--stamp: trace_id is the monotonic clock (ns) before the call\n"
@@ -434,6 +436,9 @@ static bool set_shape(struct load *load, int c)
         return true;
     case 'i':
         load->idle_ms = (uint32_t)number(optarg, "idle-ms", UINT32_MAX);
+        return true;
+    case 'p':
+        load->options.report_ms = (uint32_t)number(optarg, "report-ms", UINT32_MAX);
         return true;
     case 'D':
         return load->drop = true;
