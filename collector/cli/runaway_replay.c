@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../writer/runaway_log.h"
+#include "../writer/store.h"
 #include "database.h"
 #include "rows.h"
 #include "runaway_rules.h"
@@ -249,8 +250,7 @@ static int run(struct replay *r, struct cli *c)
     sqlite3_progress_handler(d->db, TICK_STEPS, goes_on, r);
     int rc = look(r, d->db);
     char error[240];
-    snprintf(error, sizeof error, "%s",
-             rc == -sqlite3_errcode(d->db) ? sqlite3_errmsg(d->db) : sqlite3_errstr(rc < 0 ? -rc : rc));
+    snprintf(error, sizeof error, "%s", store_why(d->db, rc));
     database_close(d);
     return rc == 0 ? CLI_OK : cli_fail("%s: %s", d->path, database_why(d, error));
 }

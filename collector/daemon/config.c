@@ -4,7 +4,6 @@
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "../base/paths.h"
 #include "../base/zone.h"
 #include "../govern/duration.h"
+#include "address.h"
 #include "config_govern.h"
 #include "yaml_json.h"
 
@@ -241,44 +241,6 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-/* 4: IPv4 loopback, 6: IPv6 loopback, 1: another numeric address, 0: none. */
-static int address_kind(const char *host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127 ? 4 : 1;
-    if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6) ? 6 : 1;
-    return 0;
-}
-
-bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    char *end;
-
-    if (colon == NULL || colon == text || colon[1] == '\0')
-        return false;
-    unsigned long n = strtoul(colon + 1, &end, 10);
-    size_t len = (size_t)(colon - text);
-    if (*end != '\0' || n > 65535 || colon[1] == '-' || colon[1] == '+')
-        return false;
-    if (text[0] == '[' && colon[-1] == ']') {
-        text++;
-        len -= 2;
-    } else if (memchr(text, ':', len) != NULL) {
-        return false;
-    }
-    if (len == 0 || len >= host_size)
-        return false;
-    memcpy(host, text, len);
-    host[len] = '\0';
-    *port = (uint16_t)n;
-    return true;
-}
-
 bool config_link(const struct config *c, char *out, size_t size)
 {
     char host[CONFIG_TEXT_MAX];
@@ -288,8 +250,8 @@ bool config_link(const struct config *c, char *out, size_t size)
         snprintf(out, size, "%s", c->link);
         return true;
     }
-    if (!config_split_address(c->http, host, sizeof host, &port) || port == 0 ||
-        strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+    if (!address_split(c->http, host, sizeof host, &port) || port == 0 || strcmp(host, "0.0.0.0") == 0 ||
+        strcmp(host, "::") == 0)
         return false;
     snprintf(out, size, strchr(host, ':') != NULL ? "http://[%s]:%u" : "http://%s:%u", host, (unsigned)port);
     return true;
@@ -329,7 +291,7 @@ static int read_text(struct parse *p, const struct key *k, const yaml_node_t *n)
     if (k->type == KEY_CHOICE && !is_choice(k->choices, text))
         return fault(p, n, k, text, k->choices);
     if (k->type == KEY_ADDRESS && strcmp(text, "off") != 0 &&
-        (!config_split_address(text, host, sizeof host, &port) || address_kind(host) == 0))
+        (!address_split(text, host, sizeof host, &port) || !address_is_numeric(host)))
         return fault(p, n, k, text, "address:port, [address]:port (numeric) or off");
     if (k->type == KEY_ZONE && !is_zone(text))
         return fault(p, n, k, text, "a time zone of this machine, as Europe/Berlin or UTC");
@@ -510,8 +472,8 @@ static int check_token(struct parse *p)
         }
         snprintf(c->token, sizeof c->token, "%s", token);
     }
-    if (c->token[0] == '\0' && config_split_address(c->http, host, sizeof host, &port) &&
-        address_kind(host) != 4 && address_kind(host) != 6) {
+    if (c->token[0] == '\0' && address_split(c->http, host, sizeof host, &port) &&
+        !address_is_loopback(host)) {
         snprintf(what, sizeof what,
                  "\"%.80s\" is not loopback: listen.token or listen.token_env was expected", c->http);
         return fault_together(p, find_key("listen", "http"), NULL, what);

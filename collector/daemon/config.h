@@ -102,7 +102,4 @@ int config_frozen(const struct config *running, const struct config *wanted, cha
  * can tell (HTTP is off, or listens on any address or any port). */
 bool config_link(const struct config *c, char *out, size_t size);
 
-/* "address:port" to its parts; false if it is none. */
-bool config_split_address(const char *text, char *host, size_t host_size, uint16_t *port);
-
 #endif

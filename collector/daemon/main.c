@@ -25,6 +25,7 @@
 #include "../ingest/post.h"
 #include "../ingest/socket.h"
 #include "../writer/writer.h"
+#include "address.h"
 #include "config.h"
 #include "governing.h"
 #include "measures.h"
@@ -248,7 +249,7 @@ static int start_http(struct daemon *d, char *error)
         .hooks = { d, hook_post, hook_ready, hook_metrics, hook_commit_wait, hook_govern, hook_alert_test },
     };
 
-    if (!config_split_address(d->config.http, host, sizeof host, &options.port))
+    if (!address_split(d->config.http, host, sizeof host, &options.port))
         return 0; /* off */
     join_endpoints(d, endpoints, sizeof endpoints);
     d->post.queue = d->queue;
@@ -300,7 +301,7 @@ static void say_ready(const struct daemon *d)
     if (d->http == NULL)
         log_info("ready", "version=%s http=off events=\"%s\" database=%s", TG_VERSION, endpoints,
                  d->config.database);
-    else if (config_split_address(d->config.http, host, sizeof host, &port))
+    else if (address_split(d->config.http, host, sizeof host, &port))
         log_info("ready",
                  strchr(host, ':') != NULL ? "version=%s http=http://[%s]:%u events=\"%s\" database=%s"
                                            : "version=%s http=http://%s:%u events=\"%s\" database=%s",

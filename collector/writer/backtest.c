@@ -333,8 +333,7 @@ int backtest(sqlite3 *db, const struct backtest_options *options, struct backtes
     if (rc == 0)
         rc = run(&s, db);
     if (rc != 0)
-        snprintf(out->error, sizeof out->error, "%s",
-                 rc == -sqlite3_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(-rc));
+        snprintf(out->error, sizeof out->error, "%s", store_why(db, rc));
     accounts_fini(&s.accounts);
     hand_over(&s);
     recount_fini(&s.recount);

@@ -346,8 +346,7 @@ int ledger_verify(sqlite3 *db, ledger_progress progress, void *arg, struct ledge
     if (rc == 0)
         rc = verify(&v);
     if (rc != 0)
-        snprintf(report->error, sizeof report->error, "%s",
-                 rc == -sqlite3_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(-rc));
+        snprintf(report->error, sizeof report->error, "%s", store_why(db, rc));
     recount_fini(&v.recount);
     if (!sqlite3_get_autocommit(db))
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);

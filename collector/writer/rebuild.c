@@ -216,8 +216,7 @@ static int transact(struct rebuild *r, enum rebuild_projection projection)
     if (rc == 0)
         rc = rebuild_exec(r, "COMMIT");
     if (rc != 0)
-        snprintf(r->report->error, sizeof r->report->error, "%s",
-                 rc == -sqlite3_errcode(r->db) ? sqlite3_errmsg(r->db) : sqlite3_errstr(-rc));
+        snprintf(r->report->error, sizeof r->report->error, "%s", store_why(r->db, rc));
     if (rc != 0 && !sqlite3_get_autocommit(r->db))
         rebuild_exec(r, "ROLLBACK");
     return rc;

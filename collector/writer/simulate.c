@@ -468,8 +468,7 @@ int simulate(sqlite3 *db, const struct simulate_options *options, struct simulat
     if (rc == 0)
         rc = run(&s, db);
     if (rc != 0)
-        snprintf(out->error, sizeof out->error, "%s",
-                 rc == -sqlite3_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(-rc));
+        snprintf(out->error, sizeof out->error, "%s", store_why(db, rc));
     for (size_t i = 0; s.recount.budgets != NULL && i < s.recount.budget_count; i++)
         if (s.recount.budgets[i] != NULL)
             s.recount.budgets[i]->def = NULL; /* the caller's */

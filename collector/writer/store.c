@@ -16,6 +16,11 @@
 #include "../base/identifier.h"
 #include "migrations.h"
 
+const char *store_why(sqlite3 *db, int rc)
+{
+    return rc == -sqlite3_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(-rc);
+}
+
 const char *store_error(const struct store *s)
 {
     return sqlite3_errmsg(s->db);

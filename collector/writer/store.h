@@ -56,6 +56,10 @@ bool store_has_room(const struct store *s);
 
 const char *store_error(const struct store *s);
 
+/* The same of a negative code on any connection: its own words where it has just met it. Static, or the
+ * connection's until it is next used. */
+const char *store_why(sqlite3 *db, int rc);
+
 /* For the other files of the writer: prepare once, run once, ask for one number. */
 int store_prepare(struct store *s, const char *sql, sqlite3_stmt **out);
 int store_run(sqlite3_stmt *stmt);

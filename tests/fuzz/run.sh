@@ -20,7 +20,7 @@ sources() {
     decode) echo "$base collector/ingest/decode.c collector/ingest/named.c" ;;
     inquiry) echo "$base collector/ingest/inquiry.c collector/govern/subject.c" ;;
     post) echo "$base collector/ingest/decode.c collector/ingest/named.c collector/ingest/post.c" ;;
-    config) echo "$base collector/daemon/config.c collector/daemon/config_govern.c collector/daemon/yaml_json.c $govern $alarm" ;;
+    config) echo "$base collector/daemon/address.c collector/daemon/config.c collector/daemon/config_govern.c collector/daemon/yaml_json.c $govern $alarm" ;;
     destination) echo "$base $govern collector/govern/verdict.c $alarm $(echo collector/alarm/payload*.c)" ;;
     verdict) echo "emitter/frame.c emitter/linux.c emitter/list.c emitter/page.c emitter/place.c emitter/record.c emitter/ring.c emitter/spool.c emitter/verdict.c" ;;
     slab) echo "collector/base/slab.c collector/base/slab_merge.c collector/base/slab_pack.c" ;;
